@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"viridian/client"
+)
+
+const (
+	demoEnvironment = "shop"
+	demoService     = "web"
+	demoSite        = demoEnvironment + ".localhost" // the host that a single service without hosts answers to
+	// demoPatience bounds the whole set-up, on a machine that is busy with other things.
+	demoPatience = time.Minute
+)
+
+// demo sets up the environment of the demo through the API, as anybody would.
+type demo struct {
+	api   *client.ClientWithResponses
+	fleet *demoFleet
+}
+
+// newClient talks to the API at base with a token.
+func newClient(base, token string) (*client.ClientWithResponses, error) {
+	return client.NewClientWithResponses(base,
+		client.WithHTTPClient(&http.Client{Timeout: 30 * time.Second}),
+		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+token)
+			return nil
+		}))
+}
+
+// ensure creates what is missing of the demo, and leaves alone what is there: at the first start everything, after
+// an interrupted one the rest, later nothing. It returns the environment as it then is.
+func (d *demo) ensure(ctx context.Context) (*client.Environment, error) {
+	ctx, cancel := context.WithTimeout(ctx, demoPatience)
+	defer cancel()
+	env, err := d.ensureEnvironment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for build := 1; build <= 2; build++ {
+		number, err := d.ensureGeneration(ctx, build)
+		if err != nil {
+			return nil, err
+		}
+		if env.Revision > 0 { // the reader has it in hand
+			continue
+		}
+		if err := d.awaitReady(ctx, number); err != nil {
+			return nil, err
+		}
+		if build == 1 {
+			if err := d.promote(ctx, number); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d.environment(ctx)
+}
+
+func (d *demo) environment(ctx context.Context) (*client.Environment, error) {
+	answer, err := d.api.ShowEnvironmentWithResponse(ctx, demoEnvironment)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode() == http.StatusNotFound {
+		return nil, nil
+	}
+	return answer.JSON200, refused("show the environment", answer.ApplicationproblemJSONDefault)
+}
+
+func (d *demo) ensureEnvironment(ctx context.Context) (*client.Environment, error) {
+	env, err := d.environment(ctx)
+	if env != nil || err != nil {
+		return env, err
+	}
+	description, health, every, keep := "The demo of viridian dev", client.HealthSpecType("http"), "500ms", "720h"
+	answer, err := d.api.CreateEnvironmentWithResponse(ctx, nil, client.EnvironmentSpec{
+		Name: demoEnvironment, Description: &description,
+		Services:  []client.Service{{Name: demoService, Health: &client.HealthSpec{Type: &health, Interval: &every}}},
+		Retention: &client.RetentionSpec{KeepFor: &keep}, // the way back is still there after a holiday
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answer.JSON201, refused("create the environment", answer.ApplicationproblemJSONDefault)
+}
+
+// ensureGeneration returns the number that a build has, registering it when it has none.
+func (d *demo) ensureGeneration(ctx context.Context, build int) (int, error) {
+	known, err := d.generations(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, g := range known {
+		if g.Version == demoVersion(build) {
+			return g.Number, nil
+		}
+	}
+	answer, err := d.api.RegisterGenerationWithResponse(ctx, demoEnvironment, nil, d.fleet.registration(build))
+	if err != nil {
+		return 0, err
+	}
+	if err := refused(fmt.Sprintf("register generation %d", build), answer.ApplicationproblemJSONDefault); err != nil {
+		return 0, err
+	}
+	return answer.JSON201.Number, nil
+}
+
+func (d *demo) generations(ctx context.Context) ([]client.Generation, error) {
+	limit := 100
+	answer, err := d.api.ListGenerationsWithResponse(ctx, demoEnvironment, &client.ListGenerationsParams{Limit: &limit})
+	if err != nil {
+		return nil, err
+	}
+	if err := refused("list the generations", answer.ApplicationproblemJSONDefault); err != nil {
+		return nil, err
+	}
+	return answer.JSON200.Items, nil
+}
+
+// awaitReady polls until the generation is past its validation.
+func (d *demo) awaitReady(ctx context.Context, number int) error {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		answer, err := d.api.ShowGenerationWithResponse(ctx, demoEnvironment, number)
+		if err != nil {
+			return err
+		}
+		if err := refused(fmt.Sprintf("show generation %d", number), answer.ApplicationproblemJSONDefault); err != nil {
+			return err
+		}
+		switch g := answer.JSON200; g.State {
+		case "registered", "validating":
+		case "failed":
+			return fmt.Errorf("generation %d of the demo failed: %s", number, g.Reason)
+		default:
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("generation %d of the demo did not become ready: %w", number, ctx.Err())
+		}
+	}
+}
+
+func (d *demo) promote(ctx context.Context, number int) error {
+	reason := "the demo begins"
+	answer, err := d.api.PromoteGenerationWithResponse(ctx, demoEnvironment, number, nil, client.PromoteRequest{Reason: &reason})
+	if err != nil {
+		return err
+	}
+	return refused(fmt.Sprintf("promote generation %d", number), answer.ApplicationproblemJSONDefault)
+}
+
+// refused makes an error of a problem; nil for none.
+func refused(doing string, problem *client.Problem) error {
+	if problem == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %s (%s)", doing, problem.Detail, problem.Code)
+}

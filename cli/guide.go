@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"viridian/client"
+)
+
+// guide is what dev prints once everything runs: where things are and what to try.
+type guide struct {
+	api, proxy  string // base URLs
+	token, data string
+	generations []client.Generation // of the demo; none for --empty
+	third       client.RegisterRequest
+}
+
+var guideText = template.Must(template.New("guide").Parse(`
+Viridian is running. Ctrl-C stops everything; the data stays in {{.Data}}.
+
+  API          {{.API}}      its contract, to read: {{.API}}/docs
+  traffic      {{.Proxy}}
+{{- if .Generations}}
+  demo         http://` + demoSite + `:{{.ProxyPort}}   in a browser, or by curl as below
+{{range .Generations}}
+  generation {{.Number}}   {{printf "%-8s" .Version}} {{printf "%-10s" .State}} {{.Colour}}
+{{- end}}
+{{- if .Unregistered}}
+  A third build runs on ports {{.Ports}}, and nobody has registered it yet.
+{{- end}}
+{{- end}}
+
+Try this in a second terminal:
+
+  export TOKEN={{.Token}}
+  api() { curl -sS -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "$@"; }
+{{if .Generations}}
+  # what a customer sees
+  curl -s -H 'Host: ` + demoSite + `' {{.Proxy}}
+
+  # move all traffic to generation {{.Next}}, and back
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations/{{.Next}}/promote -d '{"reason": "release {{.Next}}"}'
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/rollback -d '{"from": {{.Next}}, "reason": "just looking"}'
+{{- if .Unregistered}}
+
+  # register the third build; it is promoted when it is ready. Without "promote", that is up to you
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations -d '{{.Third}}'
+{{- end}}
+
+  # where things stand, and what happened
+  api {{.API}}/v1/environments/` + demoEnvironment + `/route
+  api {{.API}}/v1/events
+{{else}}
+  api {{.API}}/v1/environments -d '{"name": "shop", "services": [{"name": "web"}]}'
+{{end}}
+`))
+
+func (g *guide) print(w io.Writer) error {
+	_, port, err := net.SplitHostPort(strings.TrimPrefix(g.proxy, "http://"))
+	if err != nil {
+		return err
+	}
+	view := struct {
+		API, Proxy, ProxyPort, Token, Data string
+		Generations                        []client.Generation
+		Next                               int
+		Unregistered                       bool
+		Third, Ports                       string
+	}{API: g.api, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, Unregistered: true}
+	for _, gen := range g.generations {
+		view.Unregistered = view.Unregistered && gen.Version != g.third.Version
+		if gen.State == "ready" || view.Next == 0 {
+			view.Next = gen.Number
+		}
+	}
+	view.Third, view.Ports = describe(g.third)
+	var out bytes.Buffer
+	if err := guideText.Execute(&out, view); err != nil {
+		return err
+	}
+	_, err = w.Write(out.Bytes())
+	return err
+}
+
+// describe writes a registration over a few lines, and lists its ports.
+func describe(r client.RegisterRequest) (body, ports string) {
+	var lines, numbers []string
+	for _, group := range r.Groups {
+		for _, in := range group.Instances {
+			one, _ := json.Marshal(in) // strings and numbers
+			lines = append(lines, "      "+string(one))
+			numbers = append(numbers, strconv.Itoa(in.Port))
+		}
+		body = fmt.Sprintf("{\"version\": %q, \"promote\": true,\n    \"groups\": [{\"service\": %q, \"instances\": [\n%s]}]}",
+			r.Version, group.Service, strings.Join(lines, ",\n"))
+	}
+	return body, strings.Join(numbers, ", ")
+}
+
+// localURL is where a listener of this machine can be asked: on the loopback address when it is on all.
+func localURL(a net.Addr) string {
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return "http://" + a.String()
+	}
+	if at.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+	}
+	return "http://" + at.String()
+}

@@ -1,0 +1,118 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+)
+
+// Exit codes of the program.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// program is what every command gets from the outside.
+type program struct {
+	stdout, stderr io.Writer
+	lookup         func(name string) (string, bool) // an environment variable
+	openapi        []byte
+	version        string
+}
+
+// Run runs the command that args (without the program's name) asks for and returns the exit code: 0, 1 for a failure,
+// 2 for a mistake in the arguments or the configuration. openapi is the API contract to serve. When ctx ends, a
+// running server shuts down in order.
+func Run(ctx context.Context, args []string, openapi []byte, version string) int {
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv, openapi: openapi, version: version}
+	return p.run(ctx, args)
+}
+
+func (p *program) run(ctx context.Context, args []string) int {
+	err := p.root().Run(ctx, append([]string{"viridian"}, args...))
+	var f *failure
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &f):
+		fmt.Fprintln(p.stderr, f.lines())
+		if f.usage {
+			return exitUsage
+		}
+	default:
+		fmt.Fprintf(p.stderr, "viridian: %v\n", err)
+	}
+	return exitFailure
+}
+
+func (p *program) root() *cli.Command {
+	root := &cli.Command{
+		Name:  "viridian",
+		Usage: "switch production traffic between immutable generations",
+		Description: "Try everything on this machine, with a demo:\n\n" +
+			"   viridian dev\n\n" +
+			"Run it for real, on your Postgres:\n\n" +
+			"   viridian config check --config viridian.yaml\n" +
+			"   viridian serve --config viridian.yaml\n" +
+			"   viridian token create --config viridian.yaml --name root --role admin",
+		Writer:          p.stdout,
+		ErrWriter:       p.stderr,
+		HideHelpCommand: true,
+		HideVersion:     true,
+		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run decides
+		Commands: []*cli.Command{
+			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.configCommand(),
+			p.readyCommand(), p.demoAppCommand(), p.versionCommand(),
+		},
+	}
+	root.Action = group
+	strict(root)
+	return root
+}
+
+// strict makes every mistake in the arguments a usage failure with a fix, for the command and all below it.
+func strict(c *cli.Command) {
+	c.OnUsageError = func(_ context.Context, c *cli.Command, err error, _ bool) error {
+		what := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
+		if what != err.Error() {
+			what = "unknown flag " + what
+		}
+		return &failure{what: what, fix: "see " + c.FullName() + " --help", usage: true}
+	}
+	for _, sub := range c.Commands {
+		strict(sub)
+	}
+}
+
+// group is the action of a command that only holds others: it shows them, or says that there is no such one.
+func group(_ context.Context, c *cli.Command) error {
+	if !c.Args().Present() {
+		return cli.ShowSubcommandHelp(c)
+	}
+	asked := c.Args().First()
+	var names []string
+	for _, sub := range c.VisibleCommands() {
+		names = append(names, sub.Name)
+	}
+	fix := "see " + c.FullName() + " --help"
+	if near := nearest(asked, names); near != "" {
+		fix = fmt.Sprintf("did you mean %s %s?", c.FullName(), near)
+	}
+	return &failure{what: fmt.Sprintf("unknown command %q", asked), fix: fix, usage: true}
+}
+
+// alone wraps the action of a command that takes no arguments.
+func alone(action cli.ActionFunc) cli.ActionFunc {
+	return func(ctx context.Context, c *cli.Command) error {
+		if c.Args().Present() {
+			return &failure{what: fmt.Sprintf("unexpected argument %q", c.Args().First()), fix: "see " + c.FullName() + " --help", usage: true}
+		}
+		return action(ctx, c)
+	}
+}

@@ -1,0 +1,167 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"viridian/rollout/controller"
+)
+
+// setting is one thing that an operator can set, in three ways that follow from its key.
+type setting struct {
+	key    string // in viridian.yaml; a dot stands for one level of nesting
+	usage  string // what it means, its unit and range; also the fix when it is wrong
+	preset func() string
+	secret bool
+	take   func(c *config, text string) error
+}
+
+// flag is the name of the flag: proxy.listen is --proxy-listen.
+func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+// env is the name of the variable: proxy.listen is VIRIDIAN_PROXY_LISTEN.
+func (s setting) env() string {
+	return "VIRIDIAN_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+func (s setting) fallback() string {
+	if s.preset == nil {
+		return ""
+	}
+	return s.preset()
+}
+
+const databaseExample = "postgres://viridian:SECRET@db.internal:5432/viridian"
+
+// settings declares every setting, in the order in which they are shown.
+func settings() []setting {
+	return []setting{
+		{key: "database_url", secret: true, take: text(func(c *config) *string { return &c.DatabaseURL }),
+			usage: "the Postgres to keep everything in, such as " + databaseExample},
+		{key: "migrate_database_url", secret: true, take: text(func(c *config) *string { return &c.MigrateDatabaseURL }),
+			usage: "the same database with a role that may change the schema, and not through a transaction pooler; without it database_url"},
+		{key: "listen_database_url", secret: true, take: text(func(c *config) *string { return &c.ListenDatabaseURL }),
+			usage: "the same database by a direct connection, where database_url goes through a transaction pooler: for notifications, which make it quicker"},
+		{key: "migrate", preset: is("true"), take: boolean(func(c *config) *bool { return &c.Migrate }),
+			usage: "true or false: bring the schema up to date at start"},
+		{key: "listen", preset: is(":7070"), take: address(func(c *config) *string { return &c.Listen }),
+			usage: "HOST:PORT of the API; an empty host is every interface, port 0 a free port"},
+		{key: "proxy.listen", preset: is(":8080"), take: address(func(c *config) *string { return &c.ProxyListen }),
+			usage: "HOST:PORT that traffic comes in on"},
+		{key: "node_name", preset: hostname, take: nodeName,
+			usage: "the name of this replica, unique and stable over restarts: letters, digits, dots, dashes"},
+		{key: "state_dir", preset: is("/var/lib/viridian"), take: text(func(c *config) *string { return &c.StateDir }),
+			usage: "a folder that this replica may write: its last routes, which it serves when the database is away"},
+		{key: "lease_ttl", preset: span(controller.DefaultLeaseTTL),
+			take:  within(func(c *config) *time.Duration { return &c.LeaseTTL }, 300*time.Millisecond, time.Minute),
+			usage: "300ms to 1m: after this time without a sign of life another replica takes over an environment's work"},
+		{key: "poll", preset: span(controller.DefaultPoll),
+			take:  within(func(c *config) *time.Duration { return &c.Poll }, 50*time.Millisecond, 5*time.Second),
+			usage: "50ms to 5s: how often the database is asked for changes, and the node says that it lives"},
+		{key: "call_timeout", preset: span(controller.DefaultCallTimeout),
+			take:  within(func(c *config) *time.Duration { return &c.CallTimeout }, 100*time.Millisecond, time.Minute),
+			usage: "100ms to 1m: bounds one call to the database, a router or a registry"},
+		{key: "shutdown_delay", preset: is("1s"),
+			take:  within(func(c *config) *time.Duration { return &c.ShutdownDelay }, 0, time.Hour),
+			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew"},
+		{key: "drain_timeout", preset: is("30s"),
+			take:  within(func(c *config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
+			usage: "0s to 24h: how long requests and connections in flight may then go on before they are cut"},
+		{key: "log.format", preset: is("text"), take: oneOf(func(c *config) *string { return &c.LogFormat }, "text", "json"),
+			usage: "text or json"},
+		{key: "log.level", preset: is("info"), take: oneOf(func(c *config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
+			usage: "debug, info, warn or error"},
+	}
+}
+
+func is(value string) func() string          { return func() string { return value } }
+func span(value time.Duration) func() string { return value.String }
+
+// hostname is the default node name; empty, and so asked for, when the machine's own cannot serve as one.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil || !nodeNameForm.MatchString(name) {
+		return ""
+	}
+	return name
+}
+
+func text(field func(*config) *string) func(*config, string) error {
+	return func(c *config, value string) error {
+		*field(c) = value
+		return nil
+	}
+}
+
+func boolean(field func(*config) *bool) func(*config, string) error {
+	return func(c *config, value string) error {
+		if value != "true" && value != "false" {
+			return errors.New("not true or false")
+		}
+		*field(c) = value == "true"
+		return nil
+	}
+}
+
+func within(field func(*config) *time.Duration, low, high time.Duration) func(*config, string) error {
+	return func(c *config, value string) error {
+		d, err := time.ParseDuration(value)
+		switch {
+		case err != nil:
+			return errors.New(`not a duration such as "500ms", "30s" or "10m"`)
+		case d < low || d > high:
+			return errors.New("out of range")
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+func oneOf(field func(*config) *string, allowed ...string) func(*config, string) error {
+	return func(c *config, value string) error {
+		if !slices.Contains(allowed, value) {
+			return errors.New("not one of " + strings.Join(allowed, ", "))
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func address(field func(*config) *string) func(*config, string) error {
+	return func(c *config, value string) error {
+		if err := checkAddress(value); err != nil {
+			return err
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func checkAddress(value string) error {
+	_, port, err := net.SplitHostPort(value)
+	if err != nil {
+		return errors.New("not HOST:PORT")
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return fmt.Errorf("port %q is not a number from 0 to 65535", port)
+	}
+	return nil
+}
+
+// nodeNameForm is NodeName of openapi.yaml.
+var nodeNameForm = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$`)
+
+func nodeName(c *config, value string) error {
+	if !nodeNameForm.MatchString(value) {
+		return errors.New("not a name that fits")
+	}
+	c.NodeName = value
+	return nil
+}

@@ -1,0 +1,2 @@
+-- Grants that were made go with the tables.
+DROP FUNCTION grant_service(name);

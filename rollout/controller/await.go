@@ -1,0 +1,79 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"viridian/rollout"
+)
+
+// WaitFor says how far a switch should have come before a caller is answered.
+type WaitFor string
+
+// What a caller may wait for.
+const (
+	WaitCommitted WaitFor = "committed"
+	WaitApplied   WaitFor = "applied"
+	WaitDrained   WaitFor = "drained"
+)
+
+// Await waits until the switch of the revision has come as far as is asked, or a later switch has taken its place, or
+// the timeout is over; reached is false in the last case. It returns the environment as it was last seen.
+func (s *Service) Await(ctx context.Context, environment string, revision int64, wait WaitFor, timeout time.Duration) (e rollout.Environment, reached bool, err error) {
+	seen := make(chan rollout.Environment, 1)
+	defer s.Hub.Subscribe(environment, func(_ string, e *rollout.Environment) {
+		if e != nil && came(*e, revision, wait) {
+			select {
+			case seen <- *e:
+			default:
+			}
+		}
+	})()
+	e, known := s.Hub.Latest(environment)
+	if !known || e.Revision < revision {
+		call, cancel := context.WithTimeout(ctx, s.CallTimeout)
+		e, _, err = s.Store.Environment(call, environment)
+		cancel()
+	}
+	if err != nil {
+		return e, false, err
+	}
+	if revision > e.Revision {
+		return e, false, &rollout.Refusal{Code: rollout.NotFound, Revision: e.Revision,
+			Detail: fmt.Sprintf("environment %s has no switch %d", environment, revision)}
+	}
+	over := s.Clock.NewTimer(timeout)
+	defer over.Stop()
+	poll := s.Clock.NewTicker(s.Poll)
+	defer poll.Stop()
+	for !came(e, revision, wait) {
+		select {
+		case e = <-seen:
+		case <-poll.Chan():
+			call, cancel := context.WithTimeout(ctx, s.CallTimeout)
+			if now, _, err := s.Store.Environment(call, environment); err == nil {
+				e = now
+			}
+			cancel()
+		case <-over.Chan():
+			return e, false, nil
+		case <-ctx.Done():
+			return e, false, ctx.Err()
+		}
+	}
+	return e, true, nil
+}
+
+func came(e rollout.Environment, revision int64, wait WaitFor) bool {
+	s := e.Switch
+	switch {
+	case e.Revision < revision:
+		return false
+	case wait == WaitCommitted || e.Revision > revision || s == nil:
+		return true
+	case wait == WaitDrained:
+		return s.DrainedAt != nil
+	}
+	return s.Status == rollout.Applied
+}

@@ -1,0 +1,213 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"viridian/rollout"
+)
+
+// Follower keeps this replica's own node at the committed routes, without any lease: it stages, applies and removes
+// on the node what [rollout.Decide] lists for it, and records the receipts.
+type Follower struct {
+	Options
+	log     *slog.Logger
+	lanes   *lanes
+	backoff *backoff
+
+	mu   sync.Mutex
+	seen map[string]int64           // the version of each environment at its last finished pass
+	last map[string]rollout.Receipt // the receipt last recorded
+}
+
+// NewFollower makes a follower; Run starts it.
+func NewFollower(o Options) *Follower {
+	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
+		seen: map[string]int64{}, last: map[string]rollout.Receipt{}}
+	f.lanes = newLanes(f.pass)
+	return f
+}
+
+// Run follows until ctx ends. It goes on through failures of the database: the node keeps what it has.
+func (f *Follower) Run(ctx context.Context) error {
+	defer f.Hub.Subscribe("", func(name string, e *rollout.Environment) { f.lanes.run(ctx, name, e) })()
+	defer f.lanes.drain()
+	ticker := f.Clock.NewTicker(f.Poll)
+	defer ticker.Stop()
+	for {
+		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
+			f.backoff.failed(f.log, "poll", err)
+		} else {
+			f.backoff.worked(f.log, "poll")
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.Chan():
+		}
+	}
+}
+
+// poll sends the heartbeat and looks for environments that changed, or whose node does not do what was recorded.
+func (f *Follower) poll(ctx context.Context) error {
+	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
+	defer cancel()
+	if err := f.Store.Heartbeat(call, f.Node); err != nil {
+		return err
+	}
+	versions, err := f.Store.Versions(call)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	var due []string
+	for name, version := range versions {
+		if at, ok := f.seen[name]; !ok || at < version {
+			due = append(due, name)
+			f.seen[name] = version
+		}
+	}
+	known := maps.Clone(f.last)
+	f.mu.Unlock()
+	for name, receipt := range known {
+		if now, err := f.observe(call, name); err == nil && !sameReceipt(now, receipt) {
+			due = append(due, name)
+		}
+	}
+	for _, name := range due {
+		f.lanes.run(ctx, name, nil)
+	}
+	return nil
+}
+
+// pass brings the node to where the environment's route is. When it fails it is tried again, ever more rarely; a
+// newer route is tried at once.
+func (f *Follower) pass(ctx context.Context, name string, e *rollout.Environment) {
+	err := f.follow(ctx, name, e)
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		f.backoff.worked(f.log, name)
+	default:
+		pause := f.backoff.failed(f.log, name, err)
+		f.Clock.AfterFunc(pause, func() { f.lanes.run(ctx, name, nil) })
+	}
+}
+
+func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environment) error {
+	now := f.Clock.Now()
+	if e == nil || f.newer(name, *e) {
+		call, cancel := context.WithTimeout(ctx, f.CallTimeout)
+		defer cancel()
+		loaded, at, err := f.Store.Environment(call, name)
+		if err != nil {
+			var refusal *rollout.Refusal
+			if errors.As(err, &refusal) && refusal.Code == rollout.NotFound {
+				return nil
+			}
+			return err
+		}
+		e, now = &loaded, at
+	}
+	facts, actErr := f.act(ctx, *e, now)
+	receipt, err := f.observeFor(ctx, *e, actErr)
+	if err != nil {
+		return errors.Join(actErr, err)
+	}
+	if receipt != nil {
+		facts.Receipts = []rollout.Receipt{*receipt}
+	}
+	if facts.Empty() {
+		return actErr
+	}
+	after, err := f.record(ctx, name, facts)
+	if err != nil {
+		return errors.Join(actErr, err)
+	}
+	f.noteRecorded(name, receipt, facts)
+	f.Hub.Publish(after)
+	return actErr
+}
+
+func (f *Follower) record(ctx context.Context, name string, facts rollout.Facts) (rollout.Environment, error) {
+	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
+	defer cancel()
+	after, err := f.Store.Record(call, name, 0, facts)
+	if err != nil {
+		return after, err
+	}
+	return after, f.hitRecorded(call, facts)
+}
+
+// newer says whether the node was already recorded at a later revision than e: then e is an old message.
+func (f *Follower) newer(name string, e rollout.Environment) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.last[name].Revision > e.Revision
+}
+
+// noteRecorded remembers what the database knows of this node.
+func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rollout.Facts) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(facts.Forgotten) > 0 {
+		delete(f.last, name)
+		delete(f.seen, name)
+	}
+	if receipt != nil {
+		f.last[name] = *receipt
+	}
+}
+
+// observeFor reads the node, and returns a receipt when it tells something that the environment does not know yet.
+func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failure error) (*rollout.Receipt, error) {
+	if e.DeletedAt != nil {
+		return nil, nil
+	}
+	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
+	defer cancel()
+	r, err := f.observe(call, e.Name)
+	if err != nil {
+		return nil, err
+	}
+	if failure != nil {
+		r.Error = failure.Error()
+	}
+	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) {
+		f.noteRecorded(e.Name, &r, rollout.Facts{})
+		return nil, nil
+	}
+	return &r, nil
+}
+
+// observe reads what this node does in the environment.
+func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
+	seen, err := f.Local.Observe(ctx, environment)
+	if err != nil {
+		return rollout.Receipt{}, err
+	}
+	for _, o := range seen {
+		if o.Node == f.Node.Name {
+			o.Router, o.Incarnation = f.Node.Router, f.Node.Incarnation
+			return o.Receipt, nil
+		}
+	}
+	return rollout.Receipt{}, errors.New("the node did not report itself")
+}
+
+// sameReceipt compares what was seen, not when.
+func sameReceipt(a, b rollout.Receipt) bool {
+	return a.Incarnation == b.Incarnation && a.Revision == b.Revision && a.SpecVersion == b.SpecVersion && a.Hash == b.Hash &&
+		a.Error == b.Error && maps.Equal(a.InFlight, b.InFlight)
+}
+
+// SignOff removes the node from what switches wait for, when it has served its last request.
+func (f *Follower) SignOff(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(f.CallTimeout, 2*time.Second))
+	defer cancel()
+	return f.Store.SignOff(ctx, f.Node)
+}

@@ -1,0 +1,145 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"viridian/failpoint"
+	"viridian/registry"
+	"viridian/rollout"
+)
+
+// tenure is the time during which this replica holds an environment's lease with one term. Its context ends when the
+// lease can no longer be trusted, and with it every call and watch made under it.
+type tenure struct {
+	w    *Worker
+	name string
+	term int64
+	ctx  context.Context
+	end  context.CancelFunc
+
+	mu       sync.Mutex
+	deadline clockwork.Timer
+	alarm    clockwork.Timer
+	watches  map[int]*watch
+}
+
+func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
+	ctx, cancel := context.WithCancel(parent)
+	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, watches: map[int]*watch{}}
+	t.deadline = w.Clock.AfterFunc(trusted.Sub(w.Clock.Now()), cancel)
+	return t
+}
+
+// prolong moves the end of trust; false when it had already come.
+func (t *tenure) prolong(trusted time.Time) bool {
+	if t.ctx.Err() != nil {
+		return false
+	}
+	t.deadline.Reset(trusted.Sub(t.w.Clock.Now()))
+	return true
+}
+
+// work does what the environment needs now: announces, settles, takes back, and keeps the watches.
+func (t *tenure) work(e *rollout.Environment) error {
+	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
+	defer cancel()
+	loaded, now, err := t.w.Store.Environment(call, t.name)
+	if err != nil {
+		return err
+	}
+	driver := t.w.Registries[loaded.Spec.Registry]
+	if driver == nil {
+		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
+	}
+	t.keepWatches(loaded, driver)
+	var facts rollout.Facts
+	settle := false
+	for _, a := range rollout.Decide(loaded, now) {
+		switch a.Kind {
+		case rollout.ActRegister, rollout.ActDeregister:
+			if err := t.announce(loaded, driver, a, &facts); err != nil {
+				return err
+			}
+		case rollout.ActSettle:
+			settle = true
+		case rollout.ActWake:
+			t.wakeAt(a.At.Sub(now))
+		}
+	}
+	facts.Readings = t.takeReadings(loaded)
+	if facts.Empty() && !settle {
+		return nil
+	}
+	return t.record(facts)
+}
+
+func (t *tenure) record(facts rollout.Facts) error {
+	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
+	defer cancel()
+	after, err := t.w.Store.Record(call, t.name, t.term, facts)
+	if errors.Is(err, ErrLeaseLost) {
+		t.end()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(facts.Announced) > 0 {
+		err = t.w.Failpoints.Hit(call, failpoint.RegisterRecorded)
+	}
+	if len(facts.Withdrawn) > 0 {
+		err = errors.Join(err, t.w.Failpoints.Hit(call, failpoint.DeregisterRecorded))
+	}
+	t.w.Hub.Publish(after)
+	return err
+}
+
+// announce registers or deregisters one generation.
+func (t *tenure) announce(e rollout.Environment, driver registry.Registry, a rollout.Action, facts *rollout.Facts) error {
+	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
+	defer cancel()
+	before, acted, act := failpoint.RegisterBefore, failpoint.RegisterActed, driver.Register
+	if a.Kind == rollout.ActDeregister {
+		before, acted, act = failpoint.DeregisterBefore, failpoint.DeregisterActed, driver.Deregister
+	}
+	g, err := t.load(call, e, a.Generation)
+	if err != nil {
+		return err
+	}
+	if err := t.w.Failpoints.Hit(call, before); err != nil {
+		return err
+	}
+	if err := act(call, e.Spec, g); err != nil {
+		return fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err)
+	}
+	if a.Kind == rollout.ActRegister {
+		facts.Announced = append(facts.Announced, g.Number)
+	} else {
+		facts.Withdrawn = append(facts.Withdrawn, g.Number)
+	}
+	return t.w.Failpoints.Hit(call, acted)
+}
+
+// load returns the generation with its instances.
+func (t *tenure) load(ctx context.Context, e rollout.Environment, number int) (rollout.Generation, error) {
+	g, _ := e.Generation(number)
+	groups, err := t.w.Store.Groups(ctx, e.Name, number)
+	g.Groups = groups
+	return g, err
+}
+
+// wakeAt asks for another pass after the pause.
+func (t *tenure) wakeAt(pause time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.alarm != nil {
+		t.alarm.Stop()
+	}
+	t.alarm = t.w.Clock.AfterFunc(pause, func() { t.w.lanes.run(t.ctx, t.name, nil) })
+}

@@ -1,0 +1,111 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"viridian/registry"
+	"viridian/rollout"
+)
+
+// refresh is how often readings that say nothing new are recorded, so that they stay fresh.
+const refresh = 2 * time.Second
+
+// watch follows the health of one generation during a tenure.
+type watch struct {
+	specVersion int64
+	cancel      context.CancelFunc
+
+	mu       sync.Mutex
+	latest   []rollout.Reading
+	fresh    bool // reported since it was last recorded
+	pending  bool // due to be recorded
+	recorded time.Time
+}
+
+// keepWatches starts and ends watches so that each generation that may serve has one, by the present spec.
+func (t *tenure) keepWatches(e rollout.Environment, driver registry.Registry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for number, w := range t.watches {
+		g, ok := e.Generation(number)
+		if !ok || !g.State.Holds() || w.specVersion != e.SpecVersion {
+			w.cancel()
+			delete(t.watches, number)
+		}
+	}
+	for _, g := range e.Generations {
+		if g.State.Holds() && g.Announced && t.watches[g.Number] == nil {
+			ctx, cancel := context.WithCancel(t.ctx)
+			w := &watch{specVersion: e.SpecVersion, cancel: cancel}
+			t.watches[g.Number] = w
+			t.w.wait.Go(func() { t.follow(ctx, w, e, g.Number, driver) })
+		}
+	}
+}
+
+// follow runs the registry's watch until ctx ends, again and again should it fail.
+func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, number int, driver registry.Registry) {
+	key := "watch " + e.Name
+	for ctx.Err() == nil {
+		g, err := t.load(ctx, e, number)
+		if err == nil {
+			err = driver.Watch(ctx, e.Spec, g, func(readings []rollout.Reading) { t.report(w, number, readings) })
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			t.w.backoff.worked(t.w.log, key)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-t.w.Clock.After(t.w.backoff.failed(t.w.log, key, err)):
+		}
+	}
+}
+
+// report takes the readings of a watch: news at once, the rest when the recorded ones grow old.
+func (t *tenure) report(w *watch, number int, readings []rollout.Reading) {
+	now := t.w.Clock.Now()
+	for i := range readings {
+		readings[i].Generation = number
+	}
+	w.mu.Lock()
+	pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
+	w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
+	w.mu.Unlock()
+	if pending {
+		t.w.lanes.run(t.ctx, t.name, nil)
+	}
+}
+
+// takeReadings collects what is due to be recorded, and with it what else was reported since: one transaction serves
+// all generations. What a silent registry said long ago is not told again.
+func (t *tenure) takeReadings(e rollout.Environment) []rollout.Reading {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var out []rollout.Reading
+	due := false
+	for _, w := range t.watches {
+		w.mu.Lock()
+		due = due || w.pending
+		w.mu.Unlock()
+	}
+	if !due {
+		return nil
+	}
+	now := t.w.Clock.Now()
+	for number, w := range t.watches {
+		w.mu.Lock()
+		if _, ok := e.Generation(number); ok && w.fresh {
+			out = append(out, w.latest...)
+			w.fresh, w.pending, w.recorded = false, false, now
+		}
+		w.mu.Unlock()
+	}
+	return out
+}

@@ -1,0 +1,148 @@
+package controller
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"viridian/failpoint"
+	"viridian/rollout"
+)
+
+// Worker does the work that only one replica may do for an environment: it claims leases, and for each one holds a
+// [tenure] that announces, watches and settles.
+type Worker struct {
+	Options
+	log     *slog.Logger
+	backoff *backoff
+	lanes   *lanes
+
+	mu       sync.Mutex
+	tenures  map[string]*tenure
+	versions map[string]int64
+	wait     sync.WaitGroup
+}
+
+// NewWorker makes a worker; Run starts it.
+func NewWorker(o Options) *Worker {
+	w := &Worker{Options: o, log: o.Log.With("loop", "worker", "node", o.Node.Name), backoff: newBackoff(o.Random),
+		tenures: map[string]*tenure{}, versions: map[string]int64{}}
+	w.lanes = newLanes(w.pass)
+	return w
+}
+
+// Run works until ctx ends, then gives its leases back.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.Hub.Subscribe("", func(name string, e *rollout.Environment) { w.lanes.run(ctx, name, e) })()
+	defer w.close(ctx)
+	ticker := w.Clock.NewTicker(w.LeaseTTL / 3)
+	defer ticker.Stop()
+	pruned := time.Time{}
+	for {
+		if err := w.renew(ctx); err != nil && ctx.Err() == nil {
+			w.backoff.failed(w.log, "leases", err)
+		} else {
+			w.backoff.worked(w.log, "leases")
+		}
+		if w.Clock.Since(pruned) > time.Hour && w.prune(ctx) == nil {
+			pruned = w.Clock.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.Chan():
+		}
+	}
+}
+
+// holder names this run of this replica in lease rows.
+func (w *Worker) holder() string { return w.Node.Name + "/" + w.Node.Incarnation }
+
+// renew claims and renews leases. What is not renewed ends by itself at its trusted time.
+func (w *Worker) renew(ctx context.Context) error {
+	attempt := w.Clock.Now()
+	call, cancel := context.WithTimeout(ctx, min(w.CallTimeout, w.LeaseTTL/2))
+	defer cancel()
+	leases, err := w.Store.ClaimLeases(call, w.holder(), w.LeaseTTL)
+	if err != nil {
+		return err
+	}
+	if err := w.Failpoints.Hit(call, failpoint.LeaseClaimed); err != nil {
+		return err
+	}
+	trusted := attempt.Add(w.LeaseTTL - w.trustMargin())
+	for _, lease := range leases {
+		w.hold(ctx, lease, trusted)
+	}
+	versions, err := w.Store.Versions(call)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	before := w.versions
+	w.versions = versions
+	w.mu.Unlock()
+	for name, version := range versions {
+		if before[name] < version {
+			w.lanes.run(ctx, name, nil)
+		}
+	}
+	return nil
+}
+
+// hold begins a tenure for a new term, or prolongs the one that runs.
+func (w *Worker) hold(ctx context.Context, lease Lease, trusted time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tenures[lease.Environment]; t != nil {
+		if t.term == lease.Term && t.prolong(trusted) {
+			return
+		}
+		t.end()
+	}
+	w.log.Debug("lease held", "environment", lease.Environment, "term", lease.Term)
+	t := newTenure(ctx, w, lease, trusted)
+	w.tenures[lease.Environment] = t
+	w.lanes.run(ctx, lease.Environment, nil)
+}
+
+// pass does one environment's work if its lease is held.
+func (w *Worker) pass(ctx context.Context, name string, e *rollout.Environment) {
+	w.mu.Lock()
+	t := w.tenures[name]
+	w.mu.Unlock()
+	if t == nil || t.ctx.Err() != nil {
+		return
+	}
+	err := t.work(e)
+	switch {
+	case ctx.Err() != nil:
+	case err == nil:
+		w.backoff.worked(w.log, name)
+	default:
+		w.Clock.AfterFunc(w.backoff.failed(w.log, name, err), func() { w.lanes.run(ctx, name, nil) })
+	}
+}
+
+func (w *Worker) prune(ctx context.Context) error {
+	call, cancel := context.WithTimeout(ctx, w.CallTimeout)
+	defer cancel()
+	return w.Store.Prune(call)
+}
+
+// close ends all tenures, and gives the leases back so that another replica goes on at once.
+func (w *Worker) close(ctx context.Context) {
+	w.mu.Lock()
+	for _, t := range w.tenures {
+		t.end()
+	}
+	w.mu.Unlock()
+	w.lanes.drain()
+	w.wait.Wait()
+	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(w.CallTimeout, 2*time.Second))
+	defer cancel()
+	if err := w.Store.ReleaseLeases(call, w.holder()); err != nil {
+		w.log.Warn("leases not given back; they end by themselves", "error", err)
+	}
+}

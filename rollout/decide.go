@@ -1,0 +1,158 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// ActionKind is what is to be done in the world.
+type ActionKind string
+
+// The kinds of action, in the order in which [Decide] lists them.
+const (
+	// ActRegister announces the generation at the registry.
+	ActRegister ActionKind = "register"
+	// ActStage makes the generation known to the node.
+	ActStage ActionKind = "stage"
+	// ActApply makes the node do what the route says.
+	ActApply ActionKind = "apply"
+	// ActRemove takes the generation out of the node.
+	ActRemove ActionKind = "remove"
+	// ActDeregister takes the generation out of the registry.
+	ActDeregister ActionKind = "deregister"
+	// ActForget makes the node drop the environment.
+	ActForget ActionKind = "forget"
+	// ActSettle makes the moves that recorded facts allow.
+	ActSettle ActionKind = "settle"
+	// ActWake looks again at the time At.
+	ActWake ActionKind = "wake"
+)
+
+// Action is one thing to do. The outcome is recorded as [Facts]; an action that failed is listed again.
+type Action struct {
+	Kind       ActionKind
+	Generation int
+	Router     string
+	Node       string
+	At         time.Time
+}
+
+// Decide lists what is to be done for the environment now. It lists the actions of all nodes: each loop carries out
+// those that are its own. Doing one twice does no harm.
+func Decide(e Environment, now time.Time) []Action {
+	var out []Action
+	for _, g := range e.Generations {
+		if g.State.Holds() && !g.Announced {
+			out = append(out, Action{Kind: ActRegister, Generation: g.Number})
+		}
+	}
+	for _, n := range e.Nodes {
+		if slices.Contains(e.Spec.Routers, n.Router) {
+			out = append(out, e.nodeActions(n, now)...)
+		}
+	}
+	for _, g := range e.Generations {
+		if g.Announced && e.Cleanable(g, now) && !e.stagedAnywhere(g.Number) {
+			out = append(out, Action{Kind: ActDeregister, Generation: g.Number})
+		}
+	}
+	if !e.Settle(now).Empty() {
+		out = append(out, Action{Kind: ActSettle})
+	}
+	if at, ok := e.nextDeadline(now); ok {
+		out = append(out, Action{Kind: ActWake, At: at})
+	}
+	return out
+}
+
+// nodeActions stages what the route needs, applies it, then stages what does not serve yet, so that no rollback waits
+// for the staging of a candidate; removing comes last.
+func (e Environment) nodeActions(n Node, now time.Time) []Action {
+	var out []Action
+	add := func(kind ActionKind, generation int) {
+		out = append(out, Action{Kind: kind, Generation: generation, Router: n.Router, Node: n.Name})
+	}
+	r, known := e.Receipt(n)
+	if e.DeletedAt != nil {
+		if slices.ContainsFunc(e.Receipts, func(r Receipt) bool { return r.Router == n.Router && r.Node == n.Name }) {
+			add(ActForget, 0)
+		}
+		return out
+	}
+	stage := func(serving bool) {
+		for _, g := range e.Generations {
+			if g.State.Holds() && e.Weights.Carries(g.Number) == serving && !e.stagedOn(n, g.Number) {
+				add(ActStage, g.Number)
+			}
+		}
+	}
+	stage(true)
+	if !known || r.Revision < e.Revision || r.SpecVersion < e.SpecVersion || (r.Revision == e.Revision && r.Error != "") {
+		add(ActApply, 0)
+	}
+	stage(false)
+	for _, s := range e.Stagings {
+		g, ok := e.Generation(s.Generation)
+		if ok && s.Router == n.Router && s.Node == n.Name && e.Cleanable(g, now) {
+			add(ActRemove, g.Number)
+		}
+	}
+	return out
+}
+
+// stagedOn is Staged by the present version of the spec.
+func (e Environment) stagedOn(n Node, generation int) bool {
+	for _, s := range e.Stagings {
+		if s.Generation == generation && s.Router == n.Router && s.Node == n.Name {
+			return s.Incarnation == n.Incarnation && s.SpecVersion >= e.SpecVersion
+		}
+	}
+	return false
+}
+
+// nextDeadline is the first time to come at which something changes although nothing is observed.
+func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
+	if e.DeletedAt != nil {
+		return time.Time{}, false
+	}
+	var next time.Time
+	silence := false // whether a node's silence would move something on
+	add := func(at time.Time) {
+		if at.After(now) && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if s := e.Switch; s != nil && s.DrainedAt == nil {
+		silence = true
+		if s.Status == Applied {
+			add(s.AppliedAt.Add(e.Spec.Retention.Drain.Std()))
+		}
+	}
+	for _, g := range e.Generations {
+		if until, ends := e.KeptUntil(g); ends {
+			add(until)
+		}
+		if at, ok := e.cleanableAt(g); ok {
+			add(at)
+		}
+		silence = silence || g.State == Registered || g.State == Validating || g.Promote
+		switch g.State {
+		case Registered:
+			add(g.CreatedAt.Add(e.Spec.Validation.Timeout.Std()))
+		case Validating:
+			if g.Checked.Deadline != nil {
+				add(*g.Checked.Deadline)
+			}
+		case Ready:
+			if g.Checked.FinishedAt != nil {
+				add(g.Checked.FinishedAt.Add(e.Spec.Validation.ValidFor.Std() + 1))
+			}
+		}
+	}
+	if silence {
+		for _, n := range e.Nodes {
+			add(n.SeenAt.Add(e.Timing.Silence + 1))
+		}
+	}
+	return next, !next.IsZero()
+}

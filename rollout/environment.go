@@ -1,0 +1,162 @@
+package rollout
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Environment is the thing whose traffic is switched, with everything known of it: the aggregate that every decision
+// is taken on. It is a value: commands do not change it, they answer with the [Transition] that would.
+type Environment struct {
+	Name        string
+	Spec        Spec
+	SpecVersion int64
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	LastNumber  int // the highest generation number given out
+	// LastPromotion is the highest promotion id given out; ids count up from 1 in each environment.
+	LastPromotion int64
+	Revision      int64 // of the last switch; goes on above every node's fence when the name is used again
+	Weights       Weights
+	Live          int
+	Previous      int
+	Lock          *Lock
+	Hold          *Hold
+	DeletingAt    *time.Time // deletion was asked for; it ends when the last generation is retired
+	DeletedAt     *time.Time
+	Version       int64 // grows with every change that is recorded; given by the store
+
+	Generations []Generation // not retired (or named by the command), by number
+	Promotion   *Promotion   // the open one, or nil
+	Switch      *Switch      // the one of Revision, or nil at revision 0 and on a recreated environment
+	Nodes       []Node       // of the routers in the spec, removed ones left out
+	Receipts    []Receipt    // the last of each node
+	Stagings    []Staging
+	Readings    []Reading
+
+	Timing Timing
+}
+
+// Timing holds the installation's limits that decisions depend on.
+type Timing struct {
+	Silence   time.Duration // a node not heard of for this long is unreachable
+	Freshness time.Duration // a health reading older than this is unknown
+	Grace     time.Duration // lease TTL plus the slowest call: what a late worker may still do
+}
+
+// DefaultTiming is what an installation uses that says nothing else.
+var DefaultTiming = Timing{Silence: 10 * time.Second, Freshness: 10 * time.Second, Grace: 8 * time.Second}
+
+// Lock blocks promotes and weights until it is cleared; never a rollback.
+type Lock struct {
+	Reason string    `json:"reason"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+}
+
+// Hold keeps automation from promoting; it is set by every rollback and released by a person.
+type Hold struct {
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+}
+
+// Generation returns the generation of that number, if it is loaded.
+func (e Environment) Generation(number int) (Generation, bool) {
+	for _, g := range e.Generations {
+		if g.Number == number {
+			return g, true
+		}
+	}
+	return Generation{}, false
+}
+
+// Route is what the load balancers should do now.
+func (e Environment) Route() Route {
+	r := Route{Environment: e.Name, Revision: e.Revision, Weights: e.Weights, Live: e.Live, Previous: e.Previous,
+		SpecVersion: e.SpecVersion, Drain: e.Spec.Retention.Drain}
+	for _, svc := range e.Spec.Services {
+		r.Services = append(r.Services, RouteService{Service: svc, Hosts: e.Spec.EffectiveHosts(e.Name, svc)})
+	}
+	return r
+}
+
+// RequiredNodes are the nodes that must have staged a generation before it is validated and must be seen at a switch
+// before it is applied: those heard of lately. None at all means nothing can be staged or applied.
+func (e Environment) RequiredNodes(now time.Time) []Node {
+	var out []Node
+	for _, n := range e.Nodes {
+		if slices.Contains(e.Spec.Routers, n.Router) && now.Sub(n.SeenAt) <= e.Timing.Silence {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Receipt returns what the node was last seen doing, if that was in its present incarnation.
+func (e Environment) Receipt(n Node) (Receipt, bool) {
+	for _, r := range e.Receipts {
+		if r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation {
+			return r, true
+		}
+	}
+	return Receipt{}, false
+}
+
+// Staged says whether the node's present incarnation knows the groups of the generation.
+func (e Environment) Staged(n Node, generation int) bool {
+	return slices.ContainsFunc(e.Stagings, func(s Staging) bool {
+		return s.Generation == generation && s.Router == n.Router && s.Node == n.Name && s.Incarnation == n.Incarnation
+	})
+}
+
+// StagedEverywhere says whether at least one node is required and every required one has staged the generation; if
+// not, the reason names what is missing.
+func (e Environment) StagedEverywhere(generation int, now time.Time) (bool, string) {
+	required := e.RequiredNodes(now)
+	if len(required) == 0 {
+		return false, "no node of its routers has been heard of lately"
+	}
+	for _, n := range required {
+		if !e.Staged(n, generation) {
+			return false, fmt.Sprintf("node %s of router %s has not staged it", n.Name, n.Router)
+		}
+	}
+	return true, ""
+}
+
+// ReceiptState holds a node's receipt against the route.
+func (e Environment) ReceiptState(n Node, now time.Time) ReceiptState {
+	r, ok := e.Receipt(n)
+	switch {
+	case now.Sub(n.SeenAt) > e.Timing.Silence:
+		return Unreachable
+	case !ok || r.Revision < e.Revision:
+		return Behind
+	case r.Revision > e.Revision:
+		return Ahead
+	case r.Hash != e.Route().Hash():
+		return Drifted
+	}
+	return InSync
+}
+
+// Reading returns the health of one service of a generation; ok is false when nothing is known or it is too old.
+func (e Environment) Reading(generation int, service string, now time.Time) (Reading, bool) {
+	for _, r := range e.Readings {
+		if r.Generation == generation && r.Service == service {
+			return r, now.Sub(r.At) <= e.Timing.Freshness
+		}
+	}
+	return Reading{}, false
+}
+
+func (e Environment) services(g Generation) []string {
+	var out []string
+	for _, svc := range e.Spec.Services {
+		if g.Sizes[svc.Name] > 0 {
+			out = append(out, svc.Name)
+		}
+	}
+	return out
+}

@@ -1,0 +1,104 @@
+package rollout
+
+import (
+	"reflect"
+	"time"
+)
+
+// PutCommand asks to create an environment or to replace its spec. IfMatch, when set, is the spec version that the
+// caller has seen.
+type PutCommand struct {
+	Actor   Actor
+	Name    string
+	Spec    Spec
+	IfMatch *int64
+}
+
+// Create makes a new environment of the name, or takes up a deleted one: its revisions and numbers go on.
+func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
+	if e.Name != "" && e.DeletedAt == nil {
+		if e.DeletingAt != nil {
+			return Transition{}, e.deletedRefusal()
+		}
+		return Transition{}, e.refuse(Conflict, "PUT replaces its spec", "environment %s exists", e.Name)
+	}
+	if cmd.IfMatch != nil {
+		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
+	}
+	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing,
+	}.change(cmd.Actor, now)
+	c.t.SpecChanged = true
+	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
+	return c.done(Answer{Changed: true}), nil
+}
+
+// Replace gives the environment a new version of its spec. While a promotion runs, services, routers and registry
+// stay as they are.
+func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) {
+	if err := e.deletedRefusal(); err != nil {
+		return Transition{}, err
+	}
+	if cmd.IfMatch != nil && *cmd.IfMatch != e.SpecVersion {
+		return Transition{}, e.refuse(PreconditionFailed, "GET it again, and put your change on top of that",
+			"the spec is at version %d, not %d", e.SpecVersion, *cmd.IfMatch)
+	}
+	if reflect.DeepEqual(e.Spec, cmd.Spec) {
+		return Transition{After: e}, nil
+	}
+	wiring := !reflect.DeepEqual(e.Spec.Services, cmd.Spec.Services) || !reflect.DeepEqual(e.Spec.Routers, cmd.Spec.Routers) ||
+		e.Spec.Registry != cmd.Spec.Registry
+	if p := e.Promotion; p != nil && wiring {
+		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
+			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
+	}
+	c := e.change(cmd.Actor, now)
+	before := c.e.Spec
+	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
+	c.event(EventEnvironmentUpdated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
+	if wiring || !reflect.DeepEqual(before.Validation, cmd.Spec.Validation) {
+		for _, g := range e.Generations {
+			if g.State == Ready {
+				c.startValidation(g.Number, "the validation plan changed")
+			}
+		}
+	}
+	return c.done(Answer{Changed: true}), nil
+}
+
+// DeleteCommand asks to delete an environment. Force also takes the traffic away from what still serves.
+type DeleteCommand struct {
+	Actor Actor
+	Force bool
+}
+
+// Delete retires everything and forgets the environment when that is done. Its name, numbers and revisions are kept.
+func (e Environment) Delete(cmd DeleteCommand, now time.Time) (Transition, error) {
+	if e.DeletingAt != nil {
+		return Transition{After: e}, nil
+	}
+	for _, g := range e.Generations {
+		if serving := g.State == Live || g.State == Shifting || g.State == Standby; serving && !cmd.Force {
+			return Transition{}, e.refuse(Conflict, "retire what is standby; an admin may delete with force=true, which takes the traffic away",
+				"generation %d is %s", g.Number, g.State)
+		}
+	}
+	c := e.change(cmd.Actor, now)
+	c.e.DeletingAt, c.e.UpdatedAt = &now, now
+	c.event(EventEnvironmentDeleted, 0, 0, map[string]any{"force": cmd.Force})
+	c.stopPromotion("the environment is deleted")
+	c.e.Live, c.e.Previous = 0, 0
+	answer := Answer{Changed: true}
+	if e.Live != 0 {
+		answer.Revision = e.Revision + 1
+		c.move(e.Live, Rejected, "the environment is deleted")
+		c.switchTo(Switch{Kind: SwitchManual, From: e.Live, Reason: "the environment is deleted"}, Weights{})
+	}
+	for _, g := range c.e.Generations {
+		if g.State != Retiring && g.State != Retired {
+			c.move(g.Number, Retiring, "the environment is deleted")
+		}
+	}
+	c.finishDeletion()
+	return c.done(answer), nil
+}

@@ -1,0 +1,43 @@
+package rollout
+
+import "time"
+
+// Event is one entry of the audit log. The store numbers it and chains it to the one before it in its environment.
+type Event struct {
+	ID          int64
+	Environment string // empty for what belongs to none, such as tokens
+	Kind        string // dotted: generation.ready, switch.applied
+	Actor       string
+	At          time.Time
+	Revision    int64 // 0 for none
+	Generation  int   // 0 for none
+	Data        map[string]any
+	// Raw is Data as the store keeps and hashes it; filled on reading.
+	Raw      []byte
+	PrevHash string
+	Hash     string
+}
+
+// The kinds of event this package writes. A generation's moves are "generation." plus the state it moved to.
+const (
+	EventEnvironmentCreated = "environment.created"
+	EventEnvironmentUpdated = "environment.updated"
+	EventEnvironmentDeleted = "environment.deleted"
+	EventSwitchCommitted    = "switch.committed"
+	EventSwitchApplied      = "switch.applied"
+	EventSwitchDrained      = "switch.drained"
+	EventSwitchSuperseded   = "switch.superseded"
+	EventPromotionStarted   = "promotion.started"
+	EventPromotionPaused    = "promotion.paused"
+	EventPromotionResumed   = "promotion.resumed"
+	EventPromotionEnded     = "promotion.ended"
+	EventLockSet            = "lock.set"
+	EventLockCleared        = "lock.cleared"
+	EventAutomationHeld     = "automation.held"
+	EventAutomationReleased = "automation.released"
+	EventRetentionChanged   = "retention.changed"
+	EventPromotionWaiting   = "promotion.waiting"
+	EventNodeRemoved        = "node.removed"
+	EventTokenCreated       = "token.created"
+	EventTokenDeleted       = "token.deleted"
+)

@@ -1,0 +1,88 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+)
+
+// Facts are what was observed in the world since the last look, or done there.
+type Facts struct {
+	Receipts  []Receipt
+	Staged    []Staging
+	Unstaged  []Staging // removed from the node; Incarnation and SpecVersion do not matter
+	Forgotten []Node    // nodes that dropped the whole environment
+	Readings  []Reading
+	Announced []int // generations that the registry knows now
+	Withdrawn []int // generations that it does not know any more
+}
+
+// Empty says whether nothing was observed.
+func (f Facts) Empty() bool {
+	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn) == 0
+}
+
+// Record takes facts into the environment and makes the moves that they allow. Receipts and readings are stamped
+// with now.
+func (e Environment) Record(facts Facts, now time.Time) Transition {
+	c := e.change(System, now)
+	c.e.Receipts, c.e.Stagings, c.e.Readings = slices.Clone(e.Receipts), slices.Clone(e.Stagings), slices.Clone(e.Readings)
+	facts.Receipts, facts.Readings = slices.Clone(facts.Receipts), slices.Clone(facts.Readings)
+	for i := range facts.Receipts {
+		facts.Receipts[i].At = now
+		c.receipt(facts.Receipts[i])
+	}
+	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(r Receipt) bool {
+		return slices.ContainsFunc(facts.Forgotten, func(n Node) bool { return n.Router == r.Router && n.Name == r.Node })
+	})
+	for _, s := range facts.Unstaged {
+		c.unstaged(s)
+	}
+	for _, s := range facts.Staged {
+		c.unstaged(s)
+		c.e.Stagings = append(c.e.Stagings, s)
+	}
+	for i := range facts.Readings {
+		facts.Readings[i].At = now
+		c.reading(facts.Readings[i])
+	}
+	for _, n := range facts.Announced {
+		c.announced(n, true)
+	}
+	for _, n := range facts.Withdrawn {
+		c.announced(n, false)
+	}
+	c.settle()
+	c.t.Facts = facts
+	return c.done(Answer{})
+}
+
+func (c *change) announced(number int, known bool) {
+	if g, ok := c.e.Generation(number); ok && g.Announced != known {
+		c.edit(number, func(g *Generation) { g.Announced = known })
+	}
+}
+
+func (c *change) unstaged(s Staging) {
+	c.e.Stagings = slices.DeleteFunc(c.e.Stagings, s.sameAs)
+}
+
+func (s Staging) sameAs(o Staging) bool {
+	return s.Generation == o.Generation && s.Router == o.Router && s.Node == o.Node
+}
+
+func (c *change) receipt(r Receipt) {
+	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(old Receipt) bool {
+		return old.Router == r.Router && old.Node == r.Node
+	})
+	c.e.Receipts = append(c.e.Receipts, r)
+}
+
+func (c *change) reading(r Reading) {
+	for i, old := range c.e.Readings {
+		if old.Generation == r.Generation && old.Service == r.Service {
+			c.e.Readings[i] = r
+			return
+		}
+	}
+	c.e.Readings = append(c.e.Readings, r)
+}

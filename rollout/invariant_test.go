@@ -1,0 +1,299 @@
+package rollout
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+)
+
+// encode is a deep picture of the value, for comparing.
+func encode(t tb, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatalf("encode: %v", err)
+	}
+	return b
+}
+
+// checkTransition holds a transition, not yet applied, against what must always be true.
+func checkTransition(w *world, t Transition) {
+	w.Helper()
+	checkRoute(w, t.After)
+	checkStates(w, t.After)
+	checkMoves(w, t)
+	checkChanged(w, t)
+	checkSwitches(w, t)
+	checkPromotions(w, t)
+	checkRetired(w, t)
+	if t.Empty() && !bytes.Equal(encode(w, w.e), encode(w, t.After)) && !encodesSameWithout(w, t.After) {
+		w.Fatalf("an empty transition changes\n%s\nto\n%s", encode(w, w.e), encode(w, t.After))
+	}
+	if len(t.Events) == 0 && !bytes.Equal(encode(w, visible(w.e)), encode(w, visible(t.After))) {
+		w.Fatalf("no event tells of the change from\n%s\nto\n%s", encode(w, visible(w.e)), encode(w, visible(t.After)))
+	}
+	for _, ev := range t.Events {
+		if ev.Kind == "" || ev.Environment != t.After.Name || ev.Actor == "" || !ev.At.Equal(w.now) {
+			w.Fatalf("incomplete event %+v", ev)
+		}
+	}
+}
+
+// encodesSameWithout compares without retired generations, which commands may name.
+func encodesSameWithout(w *world, after Environment) bool {
+	after.Generations = slices.DeleteFunc(slices.Clone(after.Generations), func(g Generation) bool { return g.State == Retired })
+	before := w.e
+	before.Generations = slices.Clone(before.Generations)
+	return bytes.Equal(encode(w, before), encode(w, after))
+}
+
+// visible is what people see of an environment.
+func visible(e Environment) any {
+	type state struct {
+		Number  int
+		State   GenerationState
+		Waiting string
+	}
+	var states []state
+	for _, g := range e.Generations {
+		if g.State != Retired {
+			states = append(states, state{g.Number, g.State, g.Waiting})
+		}
+	}
+	return []any{e.Name, e.SpecVersion, e.Revision, e.Weights, e.Live, e.Previous, e.Lock, e.Hold, e.DeletingAt, e.DeletedAt, e.Promotion, e.Switch, states}
+}
+
+func checkRoute(w *world, e Environment) {
+	w.Helper()
+	carrying := e.Weights.Numbers()
+	if sum := e.Weights.Sum(); (len(e.Weights) > 0 && sum != 100) || len(carrying) > 2 {
+		w.Fatalf("weights %v", e.Weights)
+	}
+	if (e.Live != 0) != (len(carrying) > 0) || (e.Live != 0 && !e.Weights.Carries(e.Live)) {
+		w.Fatalf("live is %d with weights %v", e.Live, e.Weights)
+	}
+	for _, n := range carrying {
+		g, ok := e.Generation(n)
+		if !ok || (g.State != Live && g.State != Shifting && g.State != Standby) {
+			w.Fatalf("generation %d has weight and is %q", n, g.State)
+		}
+	}
+	if e.Previous != 0 {
+		g, ok := e.Generation(e.Previous)
+		if !ok || g.State != Standby || !g.Succeeded || g.Number == e.Live {
+			w.Fatalf("previous is %d, which is %q, succeeded %v", e.Previous, g.State, g.Succeeded)
+		}
+	}
+}
+
+func checkStates(w *world, e Environment) {
+	w.Helper()
+	candidate := 0
+	if e.Promotion != nil && e.Promotion.Generation != e.Live {
+		candidate = e.Promotion.Generation
+	}
+	for i, g := range e.Generations {
+		if i > 0 && e.Generations[i-1].Number >= g.Number {
+			w.Fatalf("generations are out of order")
+		}
+		if (g.State == Live) != (g.Number == e.Live) {
+			w.Fatalf("generation %d is %s while %d is live", g.Number, g.State, e.Live)
+		}
+		if (g.State == Shifting) != (g.Number == candidate) {
+			w.Fatalf("generation %d is %s while the candidate is %d", g.Number, g.State, candidate)
+		}
+		if g.State == Standby && !g.Succeeded {
+			w.Fatalf("generation %d is standby and never succeeded", g.Number)
+		}
+		if e.Weights.Carries(g.Number) && (g.UnweightedRevision != 0 || g.QuietAt != nil) {
+			w.Fatalf("generation %d has weight and is noted without since %d", g.Number, g.UnweightedRevision)
+		}
+		if g.Waiting != "" && (g.State != Ready || !g.Promote) {
+			w.Fatalf("generation %d is %s and waits for %s", g.Number, g.State, g.Waiting)
+		}
+		if e.DeletingAt != nil && g.State != Retiring && g.State != Retired {
+			w.Fatalf("generation %d is %s in an environment that is being deleted", g.Number, g.State)
+		}
+	}
+}
+
+// checkMoves replays the moves: each legal, each from where the one before ended, never two live.
+func checkMoves(w *world, t Transition) {
+	w.Helper()
+	states := map[int]GenerationState{}
+	for _, g := range w.e.Generations {
+		states[g.Number] = g.State
+	}
+	for n, g := range w.gone {
+		states[n] = g.State
+	}
+	for _, m := range t.Moves {
+		if states[m.Generation] != m.From || !m.From.CanMove(m.To) {
+			w.Fatalf("move %+v of a generation that is %q", m, states[m.Generation])
+		}
+		states[m.Generation] = m.To
+		lives := 0
+		for _, s := range states {
+			if s == Live {
+				lives++
+			}
+		}
+		if lives > 1 {
+			w.Fatalf("two are live after %+v in %+v", m, t.Moves)
+		}
+	}
+	if t.Registered != nil {
+		states[t.Registered.Number] = t.Registered.State
+	}
+	for _, g := range t.After.Generations {
+		if states[g.Number] != g.State {
+			w.Fatalf("generation %d is %s, and by its moves %q", g.Number, g.State, states[g.Number])
+		}
+	}
+}
+
+// checkChanged wants every generation that differs named, and what was registered untouched.
+func checkChanged(w *world, t Transition) {
+	w.Helper()
+	for _, g := range t.After.Generations {
+		before, ok := w.e.Generation(g.Number)
+		if !ok {
+			if before, ok = w.gone[g.Number]; !ok {
+				if t.Registered == nil || t.Registered.Number != g.Number {
+					w.Fatalf("generation %d came from nowhere", g.Number)
+				}
+				continue
+			}
+		}
+		if !bytes.Equal(encode(w, before), encode(w, g)) && !slices.Contains(t.Changed, g.Number) {
+			w.Fatalf("generation %d changed and is not in %v:\n%s\n%s", g.Number, t.Changed, encode(w, before), encode(w, g))
+		}
+		fixed := func(g Generation) any {
+			return []any{g.Environment, g.Version, g.Artifact, g.Metadata, g.Groups, g.Colour, g.CreatedAt, g.CreatedBy, g.Sizes}
+		}
+		if !bytes.Equal(encode(w, fixed(before)), encode(w, fixed(g))) {
+			w.Fatalf("generation %d was modified", g.Number)
+		}
+	}
+	for _, g := range w.e.Generations {
+		if _, ok := t.After.Generation(g.Number); !ok {
+			w.Fatalf("generation %d is gone", g.Number)
+		}
+	}
+}
+
+// checkSwitches wants one switch for one revision, and applied only what every required node confirmed.
+func checkSwitches(w *world, t Transition) {
+	w.Helper()
+	grown := t.After.Revision - w.e.Revision
+	if s := t.NewSwitch; (s != nil) != (grown == 1) || grown < 0 || grown > 1 {
+		w.Fatalf("the revision grew by %d, with switch %+v", grown, s)
+	} else if s != nil && (s.Revision != t.After.Revision || s.Status != Committed || s.Actor == "" ||
+		!sameWeights(s.Weights, t.After.Weights) || t.After.Switch.Revision != s.Revision) {
+		w.Fatalf("switch %+v at revision %d", s, t.After.Revision)
+	}
+	if t.NewSwitch == nil && (!sameWeights(w.e.Weights, t.After.Weights) || w.e.Live != t.After.Live) {
+		w.Fatalf("the route changed without a switch")
+	}
+	for _, s := range t.UpdatedSwitches {
+		before, ok := w.switches[s.Revision]
+		if !ok || (before.Status != Committed && before.Status != s.Status) {
+			w.Fatalf("switch %d went from %q to %s", s.Revision, before.Status, s.Status)
+		}
+		if s.Status == Applied && before.Status == Committed {
+			checkApplied(w, s, t.After)
+		}
+		if s.Status == SwitchSuperseded && (t.NewSwitch == nil || t.NewSwitch.Revision != s.Revision+1) {
+			w.Fatalf("switch %d is superseded by nothing", s.Revision)
+		}
+	}
+}
+
+func checkApplied(w *world, s Switch, e Environment) {
+	w.Helper()
+	required := 0
+	for _, n := range e.Nodes {
+		if w.now.Sub(n.SeenAt) > e.Timing.Silence {
+			if !s.Degraded {
+				w.Fatalf("switch %d does not tell that node %s is silent", s.Revision, n.Name)
+			}
+			continue
+		}
+		required++
+		if !slices.ContainsFunc(e.Receipts, func(r Receipt) bool {
+			return r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation && r.Revision == s.Revision && sameWeights(r.Weights, s.Weights)
+		}) {
+			w.Fatalf("switch %d is applied without node %s", s.Revision, n.Name)
+		}
+	}
+	if required == 0 {
+		w.Fatalf("switch %d is applied without any node", s.Revision)
+	}
+}
+
+// checkPromotions wants legal moves, and one open promotion or none, the same as the environment's.
+func checkPromotions(w *world, t Transition) {
+	w.Helper()
+	all := map[int64]Promotion{}
+	for id, p := range w.promotions {
+		all[id] = p
+	}
+	for _, p := range t.Promotions {
+		before, ok := all[p.ID]
+		switch {
+		case !ok && p.ID != int64(len(w.promotions))+1:
+			w.Fatalf("promotion %d is not the next one", p.ID)
+		case ok && before.State != p.State && !before.State.CanMove(p.State):
+			w.Fatalf("promotion %d went from %s to %s", p.ID, before.State, p.State)
+		case p.State.Open() == (p.EndedAt != nil):
+			w.Fatalf("promotion %d is %s and ended at %v", p.ID, p.State, p.EndedAt)
+		case p.Revision > t.After.Revision:
+			w.Fatalf("promotion %d has revision %d, later than %d", p.ID, p.Revision, t.After.Revision)
+		}
+		all[p.ID] = p
+	}
+	open := []Promotion{}
+	for _, p := range all {
+		if p.State.Open() {
+			open = append(open, p)
+		}
+	}
+	if p := t.After.Promotion; len(open) > 1 || (p != nil) != (len(open) == 1) || (p != nil && !bytes.Equal(encode(w, *p), encode(w, open[0]))) {
+		w.Fatalf("open promotions %+v, and the environment's is %+v", open, p)
+	}
+}
+
+// checkRetired wants nothing left of a generation when its record is closed.
+func checkRetired(w *world, t Transition) {
+	w.Helper()
+	for _, m := range t.Moves {
+		if m.To != Retired {
+			continue
+		}
+		g, _ := t.After.Generation(m.Generation)
+		last := int64(0) // the revision that took its weight away, by the history of switches
+		for revision, s := range w.switches {
+			if before, ok := w.switches[revision-1]; ok && before.Weights.Carries(g.Number) && !s.Weights.Carries(g.Number) {
+				last = max(last, revision)
+			}
+		}
+		if g.Announced || t.After.Weights.Carries(g.Number) || g.UnweightedRevision != last {
+			w.Fatalf("generation %d is retired: announced %v, weightless since %d and by its switches %d", g.Number, g.Announced, g.UnweightedRevision, last)
+		}
+		for _, n := range t.After.Nodes {
+			if slices.ContainsFunc(t.After.Stagings, func(s Staging) bool { return s.Generation == g.Number && s.Router == n.Router && s.Node == n.Name }) {
+				w.Fatalf("generation %d is retired and staged on %s", g.Number, n.Name)
+			}
+			if r, ok := t.After.Receipt(n); last > 0 && (!ok || r.Revision < last || r.Weights.Carries(g.Number)) {
+				w.Fatalf("generation %d is retired and node %s has not confirmed revision %d", g.Number, n.Name, last)
+			}
+		}
+	}
+}
+
+func checkRefusal(t tb, e Environment, r *Refusal) {
+	t.Helper()
+	if r.Code == "" || r.Detail == "" || len(r.Fixes) == 0 || r.Fixes[0] == "" || r.Revision != e.Revision {
+		t.Fatalf("incomplete refusal %+v at revision %d", r, e.Revision)
+	}
+}

@@ -1,0 +1,42 @@
+package rollout
+
+import "time"
+
+// LockCommand asks to block promotes and weights.
+type LockCommand struct {
+	Actor  Actor
+	Reason string
+}
+
+// SetLock blocks promotes, weights and automation until it is cleared; rollbacks go on. Locking again replaces the reason.
+func (e Environment) SetLock(cmd LockCommand, now time.Time) (Transition, error) {
+	if err := e.deletedRefusal(); err != nil {
+		return Transition{}, err
+	}
+	c := e.change(cmd.Actor, now)
+	c.e.Lock = &Lock{Reason: cmd.Reason, By: cmd.Actor.String(), At: now}
+	c.event(EventLockSet, 0, 0, map[string]any{"reason": cmd.Reason})
+	return c.done(Answer{Changed: true}), nil
+}
+
+// ClearLock ends the lock; without one nothing changes.
+func (e Environment) ClearLock(actor Actor, now time.Time) (Transition, error) {
+	if e.Lock == nil {
+		return Transition{After: e}, nil
+	}
+	c := e.change(actor, now)
+	c.e.Lock = nil
+	c.event(EventLockCleared, 0, 0, nil)
+	return c.done(Answer{Changed: true}), nil
+}
+
+// ReleaseAutomation ends the hold that a rollback put on automation; without one nothing changes.
+func (e Environment) ReleaseAutomation(actor Actor, now time.Time) (Transition, error) {
+	if e.Hold == nil {
+		return Transition{After: e}, nil
+	}
+	c := e.change(actor, now)
+	c.e.Hold = nil
+	c.event(EventAutomationReleased, 0, 0, nil)
+	return c.done(Answer{Changed: true}), nil
+}

@@ -1,0 +1,63 @@
+package rollout
+
+import "time"
+
+// ValidateCommand asks to check a generation again, with fresh counters.
+type ValidateCommand struct {
+	Actor      Actor
+	Generation int
+}
+
+// Validate starts a new validation of a ready, failed or rejected generation. One that is registered or validating
+// is on its way: nothing changes.
+func (e Environment) Validate(cmd ValidateCommand, now time.Time) (Transition, error) {
+	g, err := e.target(cmd.Generation)
+	if err != nil {
+		return Transition{}, err
+	}
+	switch g.State {
+	case Registered, Validating:
+		return Transition{After: e, Answer: Answer{Generation: g.Number}}, nil
+	case Ready, Failed, Rejected:
+		c := e.change(cmd.Actor, now)
+		c.startValidation(g.Number, "asked to validate")
+		return c.done(Answer{Generation: g.Number, Changed: true}), nil
+	}
+	return Transition{}, e.refuse(Conflict, "a generation is validated before it serves, or after it failed or was rejected",
+		"generation %d is %s", g.Number, g.State)
+}
+
+func (c *change) startValidation(number int, reason string) {
+	deadline := c.now.Add(c.e.Spec.Validation.Timeout.Std())
+	c.move(number, Validating, reason)
+	c.edit(number, func(g *Generation) {
+		g.Checked = ValidationRecord{StartedAt: &c.now, Deadline: &deadline}
+	})
+}
+
+// target finds the generation that a command names; the store loads it even when it is retired.
+func (e Environment) target(number int) (Generation, error) {
+	if err := e.deletedRefusal(); err != nil {
+		return Generation{}, err
+	}
+	g, ok := e.Generation(number)
+	if !ok {
+		return Generation{}, e.refuse(NotFound, "list them with GET /v1/environments/"+e.Name+"/generations",
+			"environment %s has no generation %d", e.Name, number)
+	}
+	return g, nil
+}
+
+func (e Environment) deletedRefusal() error {
+	if e.DeletingAt != nil {
+		return e.refuse(Conflict, "create it anew when its last generation is retired", "environment %s is being deleted", e.Name)
+	}
+	return nil
+}
+
+// refuse makes a refusal that carries the present revision.
+func (e Environment) refuse(code Code, fix, format string, args ...any) *Refusal {
+	r := refusef(code, fix, format, args...)
+	r.Revision = e.Revision
+	return r
+}

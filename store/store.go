@@ -1,0 +1,118 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jonboulle/clockwork"
+
+	"viridian/failpoint"
+	"viridian/rollout"
+	"viridian/rollout/controller"
+)
+
+// Options say where the database is and how long things may take. Only URL is required.
+type Options struct {
+	// URL is a Postgres URL as libpq and pgx read it; pool_max_conns and default_query_exec_mode work in it.
+	URL string
+	// ListenURL is a direct connection for LISTEN, where URL goes through a pooler. Empty: URL.
+	ListenURL string
+	// Timing goes into every aggregate that is loaded; the zero value means [rollout.DefaultTiming].
+	Timing rollout.Timing
+	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
+	CallTimeout time.Duration
+	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
+	LockTimeout time.Duration
+	// IdleTimeout is after how long Postgres ends a transaction whose client has fallen silent (10 s).
+	IdleTimeout time.Duration
+	Failpoints  *failpoint.Set
+	Logger      *slog.Logger
+	Clock       clockwork.Clock // for pauses between tries; never for what is written
+}
+
+// Store is a pool of connections to the database. Its methods may be called from any goroutine.
+type Store struct {
+	pool       *pgxpool.Pool
+	listen     *pgx.ConnConfig
+	timing     rollout.Timing
+	timeouts   timeouts
+	failpoints *failpoint.Set
+	log        *slog.Logger
+	clock      clockwork.Clock
+}
+
+type timeouts struct{ call, lock, idle time.Duration }
+
+var _ controller.Store = (*Store)(nil)
+
+// Open makes a Store. It connects when something is asked of it, so the database need not be up; an error means that
+// the options are wrong.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	config, err := pgxpool.ParseConfig(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	listen := config.ConnConfig.Copy()
+	if o.ListenURL != "" {
+		if listen, err = pgx.ParseConfig(o.ListenURL); err != nil {
+			return nil, fmt.Errorf("read the database URL for LISTEN: %w", err)
+		}
+	}
+	s := &Store{listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+		timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
+	s.fillDefaults()
+	if config.ConnConfig.ConnectTimeout == 0 {
+		config.ConnConfig.ConnectTimeout = s.timeouts.call
+	}
+	config.MaxConns = max(config.MaxConns, 8)
+	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
+			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
+		return nil
+	}
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("make the database pool: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) fillDefaults() {
+	if s.timing == (rollout.Timing{}) {
+		s.timing = rollout.DefaultTiming
+	}
+	for _, d := range []struct {
+		set     *time.Duration
+		default_ time.Duration
+	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 10 * time.Second}} {
+		if *d.set <= 0 {
+			*d.set = d.default_
+		}
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.clock == nil {
+		s.clock = clockwork.NewRealClock()
+	}
+}
+
+// Close ends all connections, waiting for calls that still run.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping asks whether the database answers and has our schema; the error wraps [ErrUnavailable] when it does not.
+func (s *Store) Ping(ctx context.Context) error {
+	var answered bool
+	err := s.view(ctx, func(b *batch) {
+		b.row(`SELECT true FROM event_counter`, func(row pgx.Row) error { return row.Scan(&answered) })
+	})
+	if err == nil || errors.Is(err, ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
