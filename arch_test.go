@@ -42,7 +42,7 @@ var arrows = map[string][]string{
 	"router":                {"rollout"},
 	"router/builtin":        {"router", "rollout", "probe", "failpoint"},
 	"router/routertest":     {"router", "rollout"},
-	"server":                {"server/api", "rollout", "rollout/controller", "store", "web", "web/docs", "failpoint"},
+	"server":                {"server/api", "rollout", "rollout/controller", "router", "store", "web", "web/docs", "failpoint"},
 	"server/api":            {},
 	"store":                 {"rollout", "migrations", "failpoint"},
 	"store/pglocal":         {},
@@ -54,7 +54,7 @@ var arrows = map[string][]string{
 // testArrows are packages that any test may import besides, except the tests of rollout.
 var testArrows = []string{
 	"client", "failpoint", "migrations", "rollout", "store",
-	"store/pglocal", "store/storetest", "router/routertest", "registry/registrytest",
+	"store/pglocal", "store/storetest", "router/builtin", "router/routertest", "registry/static", "registry/registrytest",
 }
 
 // outside says which packages may import a foreign one, tests left out.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"viridian/client"
@@ -34,8 +35,8 @@ func newClient(base, token string) (*client.ClientWithResponses, error) {
 }
 
 // ensure creates what is missing of the demo, and leaves alone what is there: at the first start everything, after
-// an interrupted one the rest, later nothing. It returns the environment as it then is.
-func (d *demo) ensure(ctx context.Context) (*client.Environment, error) {
+// an interrupted one the rest, later nothing. It returns the generations there then are, in order.
+func (d *demo) ensure(ctx context.Context) ([]client.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, demoPatience)
 	defer cancel()
 	env, err := d.ensureEnvironment(ctx)
@@ -59,7 +60,9 @@ func (d *demo) ensure(ctx context.Context) (*client.Environment, error) {
 			}
 		}
 	}
-	return d.environment(ctx)
+	all, err := d.generations(ctx)
+	slices.SortFunc(all, func(a, b client.Generation) int { return a.Number - b.Number })
+	return all, err
 }
 
 func (d *demo) environment(ctx context.Context) (*client.Environment, error) {
@@ -78,9 +81,10 @@ func (d *demo) ensureEnvironment(ctx context.Context) (*client.Environment, erro
 	if env != nil || err != nil {
 		return env, err
 	}
-	description, health, every, keep := "The demo of viridian dev", client.HealthSpecType("http"), "500ms", "720h"
+	name, description := demoEnvironment, "The demo of viridian dev"
+	health, every, keep := client.HealthSpecType("http"), "500ms", "720h"
 	answer, err := d.api.CreateEnvironmentWithResponse(ctx, nil, client.EnvironmentSpec{
-		Name: demoEnvironment, Description: &description,
+		Name: &name, Description: &description,
 		Services:  []client.Service{{Name: demoService, Health: &client.HealthSpec{Type: &health, Interval: &every}}},
 		Retention: &client.RetentionSpec{KeepFor: &keep}, // the way back is still there after a holiday
 	})

@@ -53,9 +53,9 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 		return &failure{what: "cannot make the data folder", cause: err, fix: "choose another one with --data"}
 	}
 	cfg.StateDir = filepath.Join(data, "state")
-	// The folder's lock comes with Postgres, and so before everything else that lies in the folder.
+	// With Postgres comes a lock, so that nobody else uses what lies in the folder.
 	fmt.Fprintln(p.stderr, "starting a private Postgres …")
-	postgres, err := pglocal.Start(ctx, pglocal.Options{DataDir: data, Durable: true, Logger: log})
+	postgres, err := pglocal.Start(ctx, pglocal.Options{DataDir: filepath.Join(data, "postgres"), Durable: true, Logger: log})
 	if err != nil {
 		return postgresFailure(err)
 	}
@@ -119,21 +119,19 @@ func (s *devSession) run(ctx context.Context) error {
 			return err
 		}
 	}
-	// What serves outlives what asks: the customers go first, the app last.
-	asking, stopAsking := context.WithCancel(ctx)
-	defer stopAsking()
+	// What answers outlives what asks: the customers end first, the app last.
 	backing, stopBacking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBacking()
-	all, failed := errgroup.WithContext(ctx)
-	all.Go(func() error { return s.watchPostgres(asking) })
+	all, ending := errgroup.WithContext(ctx)
+	all.Go(func() error { return s.watchPostgres(ending) })
 	all.Go(func() error { return fleet.run(backing) })
 	all.Go(func() error {
 		defer stopBacking()
-		return r.run(failed)
+		return r.run(ending)
 	})
 	all.Go(func() error {
-		err := s.present(failed, r, fleet)
-		if failed.Err() != nil {
+		err := s.present(ending, r, fleet)
+		if ending.Err() != nil {
 			return nil
 		}
 		return err

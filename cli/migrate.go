@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"viridian/migrations"
+	"viridian/store"
 )
 
 func (p *program) migrateCommand() *cli.Command {
@@ -45,7 +46,7 @@ func (p *program) migrateUp(ctx context.Context, c *cli.Command) error {
 		return databaseFailure(err)
 	}
 	if role := c.String("grant-to"); role != "" {
-		if err := migrations.Grant(ctx, cfg.migrateURL(), role); err != nil {
+		if err := store.GrantService(ctx, cfg.migrateURL(), role); err != nil {
 			return databaseFailure(err)
 		}
 		fmt.Fprintf(p.stderr, "role %s may run the service\n", role)

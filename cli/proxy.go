@@ -25,10 +25,7 @@ type proxy struct {
 }
 
 func newProxy(router *builtin.Router, listener net.Listener, log *slog.Logger) *proxy {
-	if tcp, ok := listener.(*net.TCPListener); ok {
-		listener = &lastCall{TCPListener: tcp}
-	}
-	p := &proxy{router: router, listener: listener, log: log, quiet: make(chan struct{}, 1)}
+	p := &proxy{router: router, listener: lastCallOf(listener), log: log, quiet: make(chan struct{}, 1)}
 	p.server = builtin.NewServer(p, log)
 	return p
 }

@@ -5,7 +5,12 @@ import (
 	"regexp"
 )
 
-var passwordPair = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^&\s]+)`)
+var (
+	looksLikeURL   = regexp.MustCompile(`^[A-Za-z]+://`)
+	looksLikePairs = regexp.MustCompile(`^\s*\w+\s*=`)
+	passwordPair   = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^&\s]+)`)
+	passwordPart   = regexp.MustCompile(`(://[^:/@\s]*):[^@\s]*@`)
+)
 
 // redacted is the value as it may be shown: without the passwords in it.
 func (v settingValue) redacted() string {
@@ -15,19 +20,19 @@ func (v settingValue) redacted() string {
 	return redactDatabase(v.Text)
 }
 
-// redactDatabase hides the password of a database address, as a URL or as key=value pairs. What cannot be read is not
+// redactDatabase hides the password of a database address, as a URL or as key=value pairs. What is neither is not
 // shown at all.
 func redactDatabase(text string) string {
-	text = passwordPair.ReplaceAllString(text, "${1}xxxxx")
-	if !regexp.MustCompile(`^[A-Za-z]+://`).MatchString(text) {
-		if text == "" || regexp.MustCompile(`^\s*\w+\s*=`).MatchString(text) {
-			return text
-		}
+	if text != "" && !looksLikeURL.MatchString(text) && !looksLikePairs.MatchString(text) {
 		return "(not shown)"
 	}
-	u, err := url.Parse(text)
-	if err != nil {
-		return "(not shown)"
+	if u, err := url.Parse(text); err == nil && u.User != nil {
+		text = u.Redacted()
 	}
-	return u.Redacted()
+	return redactText(text)
+}
+
+// redactText hides the passwords of database addresses in a text, such as an error.
+func redactText(text string) string {
+	return passwordPart.ReplaceAllString(passwordPair.ReplaceAllString(text, "${1}xxxxx"), "${1}:xxxxx@")
 }

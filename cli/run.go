@@ -76,14 +76,22 @@ func (p *program) root() *cli.Command {
 	return root
 }
 
-// strict makes every mistake in the arguments a usage failure with a fix, for the command and all below it.
+// strict makes every mistake in the flags a usage failure with a fix, for the command and all below it.
 func strict(c *cli.Command) {
 	c.OnUsageError = func(_ context.Context, c *cli.Command, err error, _ bool) error {
-		what := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
-		if what != err.Error() {
-			what = "unknown flag " + what
+		f := &failure{what: err.Error(), fix: "see " + c.FullName() + " --help", usage: true}
+		if name, unknown := strings.CutPrefix(f.what, "flag provided but not defined: "); unknown {
+			name = strings.TrimLeft(name, "-")
+			var known []string
+			for _, flag := range c.Flags {
+				known = append(known, flag.Names()...)
+			}
+			f.what = "unknown flag --" + name
+			if near := nearest(name, known); near != "" {
+				f.fix = "did you mean --" + near + "?"
+			}
 		}
-		return &failure{what: what, fix: "see " + c.FullName() + " --help", usage: true}
+		return f
 	}
 	for _, sub := range c.Commands {
 		strict(sub)

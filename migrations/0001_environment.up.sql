@@ -11,10 +11,10 @@ END
 $$;
 
 -- expect_one makes the transaction fail when a guarded write found no row, or too many.
-CREATE FUNCTION expect_one(found bigint, what text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION expect_one(hits bigint, what text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF found <> 1 THEN
-        RAISE EXCEPTION 'guarded write of % found % rows', what, found
+    IF hits <> 1 THEN
+        RAISE EXCEPTION 'guarded write of % found % rows', what, hits
             USING ERRCODE = 'check_violation', CONSTRAINT = 'expect_one';
     END IF;
 END

@@ -66,16 +66,23 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	return c.done(Answer{Changed: true}), nil
 }
 
-// DeleteCommand asks to delete an environment. Force also takes the traffic away from what still serves.
+// DeleteCommand asks to delete an environment. Force also takes the traffic away from what still serves. IfMatch, when
+// set, is the spec version that the caller has seen.
 type DeleteCommand struct {
-	Actor Actor
-	Force bool
+	Actor   Actor
+	Force   bool
+	Reason  string
+	IfMatch *int64
 }
 
 // Delete retires everything and forgets the environment when that is done. Its name, numbers and revisions are kept.
 func (e Environment) Delete(cmd DeleteCommand, now time.Time) (Transition, error) {
 	if e.DeletingAt != nil {
 		return Transition{After: e}, nil
+	}
+	if cmd.IfMatch != nil && *cmd.IfMatch != e.SpecVersion {
+		return Transition{}, e.refuse(PreconditionFailed, "GET it again, and decide again",
+			"the spec is at version %d, not %d", e.SpecVersion, *cmd.IfMatch)
 	}
 	for _, g := range e.Generations {
 		if serving := g.State == Live || g.State == Shifting || g.State == Standby; serving && !cmd.Force {
@@ -85,14 +92,14 @@ func (e Environment) Delete(cmd DeleteCommand, now time.Time) (Transition, error
 	}
 	c := e.change(cmd.Actor, now)
 	c.e.DeletingAt, c.e.UpdatedAt = &now, now
-	c.event(EventEnvironmentDeleted, 0, 0, map[string]any{"force": cmd.Force})
+	c.event(EventEnvironmentDeleted, 0, 0, map[string]any{"force": cmd.Force, "reason": cmd.Reason})
 	c.stopPromotion("the environment is deleted")
 	c.e.Live, c.e.Previous = 0, 0
 	answer := Answer{Changed: true}
 	if e.Live != 0 {
 		answer.Revision = e.Revision + 1
 		c.move(e.Live, Rejected, "the environment is deleted")
-		c.switchTo(Switch{Kind: SwitchManual, From: e.Live, Reason: "the environment is deleted"}, Weights{})
+		c.switchTo(Switch{Kind: SwitchManual, From: e.Live, Reason: reasonOr(cmd.Reason, "the environment is deleted")}, Weights{})
 	}
 	for _, g := range c.e.Generations {
 		if g.State != Retiring && g.State != Retired {

@@ -70,7 +70,13 @@ func (s Staging) sameAs(o Staging) bool {
 	return s.Generation == o.Generation && s.Router == o.Router && s.Node == o.Node
 }
 
+// receipt takes what a node does, unless it says less than the same incarnation said before: that came late.
 func (c *change) receipt(r Receipt) {
+	if slices.ContainsFunc(c.e.Receipts, func(old Receipt) bool {
+		return old.Router == r.Router && old.Node == r.Node && old.Incarnation == r.Incarnation && old.Revision > r.Revision
+	}) {
+		return
+	}
 	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(old Receipt) bool {
 		return old.Router == r.Router && old.Node == r.Node
 	})

@@ -1,19 +1,49 @@
 package rollout
 
 import (
-	"bytes"
-	"encoding/json"
+	"reflect"
 	"slices"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
-// encode is a deep picture of the value, for comparing.
-func encode(t tb, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatalf("encode: %v", err)
+// picture is a deep copy of the value, which nothing that happens to the original can reach.
+func picture[T any](v T) T { return copied(reflect.ValueOf(&v).Elem()).Interface().(T) }
+
+func copied(v reflect.Value) reflect.Value {
+	if _, ok := v.Interface().(time.Time); ok {
+		return v
 	}
-	return b
+	out := reflect.New(v.Type()).Elem()
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			out.Set(reflect.New(v.Type().Elem()))
+			out.Elem().Set(copied(v.Elem()))
+		}
+	case reflect.Slice:
+		if !v.IsNil() {
+			out.Set(reflect.MakeSlice(v.Type(), v.Len(), v.Len()))
+			for i := range v.Len() {
+				out.Index(i).Set(copied(v.Index(i)))
+			}
+		}
+	case reflect.Map:
+		if !v.IsNil() {
+			out.Set(reflect.MakeMap(v.Type()))
+			for _, key := range v.MapKeys() {
+				out.SetMapIndex(key, copied(v.MapIndex(key)))
+			}
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			out.Field(i).Set(copied(v.Field(i)))
+		}
+	default:
+		return v
+	}
+	return out
 }
 
 // checkTransition holds a transition, not yet applied, against what must always be true.
@@ -26,11 +56,11 @@ func checkTransition(w *world, t Transition) {
 	checkSwitches(w, t)
 	checkPromotions(w, t)
 	checkRetired(w, t)
-	if t.Empty() && !bytes.Equal(encode(w, w.e), encode(w, t.After)) && !encodesSameWithout(w, t.After) {
-		w.Fatalf("an empty transition changes\n%s\nto\n%s", encode(w, w.e), encode(w, t.After))
+	if t.Empty() && !reflect.DeepEqual(loaded(w.e), loaded(t.After)) {
+		w.Fatalf("an empty transition changes:\n%s", cmp.Diff(loaded(w.e), loaded(t.After)))
 	}
-	if len(t.Events) == 0 && !bytes.Equal(encode(w, visible(w.e)), encode(w, visible(t.After))) {
-		w.Fatalf("no event tells of the change from\n%s\nto\n%s", encode(w, visible(w.e)), encode(w, visible(t.After)))
+	if len(t.Events) == 0 && !reflect.DeepEqual(visible(w.e), visible(t.After)) {
+		w.Fatalf("no event tells of a change:\n%s", cmp.Diff(visible(w.e), visible(t.After)))
 	}
 	for _, ev := range t.Events {
 		if ev.Kind == "" || ev.Environment != t.After.Name || ev.Actor == "" || !ev.At.Equal(w.now) {
@@ -39,12 +69,16 @@ func checkTransition(w *world, t Transition) {
 	}
 }
 
-// encodesSameWithout compares without retired generations, which commands may name.
-func encodesSameWithout(w *world, after Environment) bool {
-	after.Generations = slices.DeleteFunc(slices.Clone(after.Generations), func(g Generation) bool { return g.State == Retired })
-	before := w.e
-	before.Generations = slices.Clone(before.Generations)
-	return bytes.Equal(encode(w, before), encode(w, after))
+// loaded leaves out retired generations, which commands may name.
+func loaded(e Environment) Environment {
+	var kept []Generation
+	for _, g := range e.Generations {
+		if g.State != Retired {
+			kept = append(kept, g)
+		}
+	}
+	e.Generations = kept
+	return e
 }
 
 // visible is what people see of an environment.
@@ -165,13 +199,13 @@ func checkChanged(w *world, t Transition) {
 				continue
 			}
 		}
-		if !bytes.Equal(encode(w, before), encode(w, g)) && !slices.Contains(t.Changed, g.Number) {
-			w.Fatalf("generation %d changed and is not in %v:\n%s\n%s", g.Number, t.Changed, encode(w, before), encode(w, g))
+		if !reflect.DeepEqual(before, g) && !slices.Contains(t.Changed, g.Number) {
+			w.Fatalf("generation %d changed and is not in %v:\n%s", g.Number, t.Changed, cmp.Diff(before, g))
 		}
 		fixed := func(g Generation) any {
 			return []any{g.Environment, g.Version, g.Artifact, g.Metadata, g.Groups, g.Colour, g.CreatedAt, g.CreatedBy, g.Sizes}
 		}
-		if !bytes.Equal(encode(w, fixed(before)), encode(w, fixed(g))) {
+		if !reflect.DeepEqual(fixed(before), fixed(g)) {
 			w.Fatalf("generation %d was modified", g.Number)
 		}
 	}
@@ -258,7 +292,7 @@ func checkPromotions(w *world, t Transition) {
 			open = append(open, p)
 		}
 	}
-	if p := t.After.Promotion; len(open) > 1 || (p != nil) != (len(open) == 1) || (p != nil && !bytes.Equal(encode(w, *p), encode(w, open[0]))) {
+	if p := t.After.Promotion; len(open) > 1 || (p != nil) != (len(open) == 1) || (p != nil && !reflect.DeepEqual(*p, open[0])) {
 		w.Fatalf("open promotions %+v, and the environment's is %+v", open, p)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"viridian/rollout"
 	"viridian/server/api"
@@ -116,9 +115,6 @@ func (s *server) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		h.Set("Retry-After", "1")
 	}
-	if c.route == nil || !strings.HasPrefix(c.route.path, "/v1/") {
-		h.Set("Cache-Control", "no-store")
-	}
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(p.Status)
@@ -143,3 +139,6 @@ func invalidFields(wrong []rollout.FieldError) *rollout.Refusal {
 func malformed(detail string, fixes ...string) error {
 	return errors.Join(errMalformed, rollout.Refuse(rollout.InvalidRequest, detail, fixes...))
 }
+
+// unavailable refuses what cannot be done for now.
+func unavailable(detail, fix string) error { return rollout.Refuse(rollout.Unavailable, detail, fix) }

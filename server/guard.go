@@ -49,6 +49,11 @@ func (s *server) admit(c *call, w http.ResponseWriter, r *http.Request) error {
 	if err := checkParameters(c.route, r); err != nil {
 		return err
 	}
+	if c.route.waits { // before anything is committed
+		if _, err := waitTimeout(r.URL.Query().Get("timeout")); err != nil {
+			return err
+		}
+	}
 	raw, err := readBody(w, r)
 	if err != nil {
 		return err

@@ -15,15 +15,15 @@ const environmentColumns = `name, spec, spec_version, created_at, updated_at, la
 // aggregate is an environment as it was loaded.
 type aggregate struct {
 	rollout.Environment
-	found   bool
-	version int64
-	now     time.Time // only from a load without lock
+	found    bool
+	allNodes []rollout.Node // of routers that the spec does not name, too
+	now      time.Time      // only from a load without lock
 }
 
 func (a *aggregate) scan(row pgx.CollectableRow) error {
 	a.found = true
 	return row.Scan(&a.Name, &a.Spec, &a.SpecVersion, &a.CreatedAt, &a.UpdatedAt, &a.LastNumber, &a.LastPromotion, &a.Revision,
-		&a.Weights, &a.Live, &a.Previous, &a.Lock, &a.Hold, &a.DeletingAt, &a.DeletedAt, &a.version)
+		&a.Weights, &a.Live, &a.Previous, &a.Lock, &a.Hold, &a.DeletingAt, &a.DeletedAt, &a.Version)
 }
 
 // queueAggregate loads everything known of an environment; those of the generations that are named even when they are
@@ -121,22 +121,22 @@ func insertEnvironment(b *batch, e rollout.Environment) {
 	b.exec(`INSERT INTO lease (environment, holder, term, expires_at) VALUES ($1, '', 0, '-infinity')`, e.Name)
 }
 
-// updateEnvironment writes everything but the spec, after all that it points to.
-func updateEnvironment(b *batch, e rollout.Environment, version int64) {
+// updateEnvironment writes everything but the spec, after all that it points to, over the row of e.Version.
+func updateEnvironment(b *batch, e rollout.Environment) {
 	b.exec(`WITH written AS (
 			UPDATE environment SET updated_at = $3, last_number = $4, last_promotion = $5, revision = $6, weights = $7::jsonb,
 				live = nullif($8::integer, 0), previous = nullif($9::integer, 0), lock = $10::jsonb, hold = $11::jsonb,
 				deleting_at = $12, deleted_at = $13, version = version + 1
 			WHERE name = $1 AND version = $2 RETURNING 1)
 		SELECT expect_one(count(*), 'environment') FROM written`,
-		e.Name, version, e.UpdatedAt, e.LastNumber, e.LastPromotion, e.Revision, weightsText(b, e.Weights), e.Live, e.Previous,
+		e.Name, e.Version, e.UpdatedAt, e.LastNumber, e.LastPromotion, e.Revision, weightsText(b, e.Weights), e.Live, e.Previous,
 		nullable(b, e.Lock), nullable(b, e.Hold), e.DeletingAt, e.DeletedAt)
 }
 
 // touchEnvironment notes that something around the environment changed.
-func touchEnvironment(b *batch, name string, version int64) {
+func touchEnvironment(b *batch, e rollout.Environment) {
 	b.exec(`WITH written AS (UPDATE environment SET version = version + 1 WHERE name = $1 AND version = $2 RETURNING 1)
-		SELECT expect_one(count(*), 'environment') FROM written`, name, version)
+		SELECT expect_one(count(*), 'environment') FROM written`, e.Name, e.Version)
 }
 
 func weightsText(b *batch, w rollout.Weights) string {

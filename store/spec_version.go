@@ -53,16 +53,23 @@ func (s *Store) viewOf(ctx context.Context, environment string, queue func(b *ba
 	return err
 }
 
-// writeSpec keeps a new version of the spec, makes it the present one, and moves the claims on hosts along.
-func writeSpec(b *batch, before aggregate, e rollout.Environment, actor string) {
+// writeSpec keeps a new version of the spec, makes it the present one, and moves the claims on hosts along. It returns
+// by how much the environment's version grows.
+func writeSpec(b *batch, before aggregate, e rollout.Environment, events []rollout.Event) (growth int64) {
+	actor := rollout.System.String()
+	if len(events) > 0 {
+		actor = events[0].Actor
+	}
 	spec := b.json(e.Spec)
 	b.exec(`INSERT INTO spec_version (environment, version, spec, created_at, created_by) VALUES ($1, $2, $3::jsonb, $4, $5)`,
 		e.Name, e.SpecVersion, spec, e.UpdatedAt, actor)
 	if before.found {
+		growth = 1
 		b.exec(`WITH written AS (
 				UPDATE environment SET spec = $3::jsonb, spec_version = $4, created_at = $5, version = version + 1
 				WHERE name = $1 AND version = $2 RETURNING 1)
-			SELECT expect_one(count(*), 'environment') FROM written`, e.Name, before.version, spec, e.SpecVersion, e.CreatedAt)
+			SELECT expect_one(count(*), 'environment') FROM written`, e.Name, before.Version, spec, e.SpecVersion, e.CreatedAt)
 	}
 	claimHosts(b, e)
+	return growth
 }

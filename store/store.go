@@ -87,11 +87,11 @@ func (s *Store) fillDefaults() {
 		s.timing = rollout.DefaultTiming
 	}
 	for _, d := range []struct {
-		set     *time.Duration
-		default_ time.Duration
+		set      *time.Duration
+		fallback time.Duration
 	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 10 * time.Second}} {
 		if *d.set <= 0 {
-			*d.set = d.default_
+			*d.set = d.fallback
 		}
 	}
 	if s.log == nil {

@@ -25,8 +25,6 @@ type turn struct {
 	// load queues what locks and reads; decide then queues what to write.
 	load   func(b *batch)
 	decide func(now time.Time, out *writes) error
-	// decided and committed are failpoints, hit when something is written.
-	decided, committed failpoint.Name
 }
 
 // writes is what a decision wants written. answer is kept under the key.
@@ -37,6 +35,8 @@ type writes struct {
 	answer any
 	// notify are the environments whose loops should look again; "" stands for all.
 	notify []string
+	// decided and committed are failpoints, hit before the second round trip and after it.
+	decided, committed failpoint.Name
 }
 
 func (w *writes) empty() bool { return w.Len() == 0 && len(w.events) == 0 }
@@ -146,7 +146,7 @@ func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, t turn, out *wri
 	}
 	committed := false
 	out.batch.commit(&committed)
-	if err := s.hit(ctx, t.decided); err != nil {
+	if err := s.hit(ctx, out.decided); err != nil {
 		return err
 	}
 	sendCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.call)
@@ -154,7 +154,7 @@ func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, t turn, out *wri
 	err := out.send(sendCtx, conn)
 	switch {
 	case committed:
-		return s.hit(ctx, t.committed)
+		return s.hit(ctx, out.committed)
 	case key != nil && fateOf(err) == lost:
 		return &doubtError{key: key, err: err}
 	}

@@ -63,15 +63,17 @@ func (s *Service) ValidateGeneration(ctx context.Context, environment string, cm
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.Validate(cmd, now) })
 }
 
-// PlanPromotion tells what a promote would do now, and changes nothing.
-func (s *Service) PlanPromotion(ctx context.Context, environment string, cmd rollout.PromoteCommand) (rollout.Plan, error) {
+// PlanPromotion tells what a promote would do now, and changes nothing. It also answers with what it looked at, and
+// with the time of that.
+func (s *Service) PlanPromotion(ctx context.Context, environment string, cmd rollout.PromoteCommand) (rollout.Plan, rollout.Environment, time.Time, error) {
 	call, cancel := context.WithTimeout(ctx, s.CallTimeout)
 	defer cancel()
 	e, now, err := s.Store.Environment(call, environment)
 	if err != nil {
-		return rollout.Plan{}, err
+		return rollout.Plan{}, e, now, err
 	}
-	return e.Plan(cmd, now)
+	plan, err := e.Plan(cmd, now)
+	return plan, e, now, err
 }
 
 // PromoteGeneration makes a generation live.

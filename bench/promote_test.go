@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"viridian/migrations"
+	"viridian/store/pglocal"
+	"viridian/store/storetest"
+)
+
+const (
+	promoteRounds = 12
+	promotesEach  = 10 // of the product and of the floor, in turns
+)
+
+var promoteGoal = goal{bound: 2}
+
+// latencies are what was measured of one kind of request.
+type latencies struct {
+	whole, applied         []time.Duration
+	roundWhole, roundApply []float64 // medians by round, seconds
+}
+
+func (l *latencies) note(whole, applied time.Duration) {
+	l.whole, l.applied = append(l.whole, whole), append(l.applied, applied)
+}
+
+// endRound takes the medians of the last n.
+func (l *latencies) endRound(n int) {
+	l.roundWhole = append(l.roundWhole, median(l.whole[len(l.whole)-n:]).Seconds())
+	l.roundApply = append(l.roundApply, median(l.applied[len(l.applied)-n:]).Seconds())
+}
+
+func (l *latencies) row(title string, to *latencies) string {
+	whole, applied := slices.Sorted(slices.Values(l.whole)), slices.Sorted(slices.Values(l.applied))
+	return fmt.Sprintf("%s\t%s\t%s\t%s\t%s\t%s", title, millis(percentile(whole, 50)), millis(percentile(whole, 99)),
+		millis(percentile(applied, 50)), millis(percentile(applied, 99)), ratio(ratios(l.roundWhole, to.roundWhole)))
+}
+
+// TestBenchPromote compares a promote by the API of the real server, answered when it is applied, with the floor. Both
+// are processes of their own on one Postgres that syncs each commit.
+func TestBenchPromote(t *testing.T) {
+	gate(t)
+	rounds, each := promoteRounds, promotesEach
+	if testing.Short() {
+		rounds, each = 4, 5
+	}
+	server := durablePostgres(t)
+	load := start(t, "load", "", task{})
+	p := startProduct(t, server.URL("product"), load.Address)
+	file, err := os.Stat(filepath.Join(p.stateDir, "bench.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newCaller(t, start(t, "floor", "", task{Database: server.URL("floor"), Dir: t.TempDir(), FileSize: int(file.Size())}).Address)
+
+	var promotes, rollbacks, floors latencies
+	bare := func() { floors.note(f.timed(t, "/promote", `{"reason": "bench"}`)) }
+	for round := -1; round < rounds; round++ { // the first one warms up
+		for i := range each {
+			if i%2 == 0 {
+				bare()
+			}
+			promotes.note(p.promote(t))
+			if i%2 == 1 {
+				bare()
+			}
+			rollbacks.note(p.rollback(t))
+			p.revalidate(t)
+		}
+		if round < 0 {
+			promotes, rollbacks, floors = latencies{}, latencies{}, latencies{}
+			continue
+		}
+		for _, l := range []*latencies{&promotes, &rollbacks, &floors} {
+			l.endRound(each)
+		}
+	}
+	report(t, fmt.Sprintf("Promote by HTTP, Postgres with fsync, state file of %d bytes: %d rounds of %d", file.Size(), rounds, each),
+		"\trequest p50\tp99\tcommit→applied p50\tp99\trequest to floor",
+		promotes.row("promote", &floors),
+		rollbacks.row("rollback", &floors),
+		floors.row("floor: same rows and file, nothing else", &floors),
+		"",
+		promoteGoal.row("promote to floor, request", ratios(promotes.roundWhole, floors.roundWhole)),
+		"promote to floor, commit→applied\t"+ratio(ratios(promotes.roundApply, floors.roundApply)))
+}
+
+// durablePostgres is a Postgres with fsync, with a migrated database for the product and one for the floor.
+func durablePostgres(t *testing.T) *pglocal.Server {
+	t.Helper()
+	_, err := pglocal.Find()
+	needs(t, err)
+	server, err := pglocal.Start(t.Context(), pglocal.Options{DataDir: filepath.Join(storetest.Folder(t), "pg"), Durable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := server.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range []string{"product", "floor"} {
+		if err := server.CreateDatabase(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+		if err := migrations.Up(t.Context(), server.URL(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return server
+}

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"viridian/failpoint"
+	"viridian/registry"
+	"viridian/registry/static"
+	"viridian/rollout"
+	"viridian/rollout/controller"
+	"viridian/router/builtin"
+	"viridian/store"
+)
+
+// replica is one process of Viridian: the proxy with its routes, the API, and the loops.
+type replica struct {
+	config     config
+	log        *slog.Logger
+	clock      clockwork.Clock
+	failpoints *failpoint.Set
+	node       rollout.Node
+
+	router *builtin.Router
+	proxy  *proxy
+	store  *store.Store
+	hub    *controller.Hub
+	api    *api
+
+	migrated chan struct{} // closed when the schema is there
+}
+
+// newReplica opens what the replica needs, in the order of what matters: its last routes and the port for traffic
+// come first. The database is only named here. On an error nothing is left open.
+func newReplica(p *program, cfg config, log *slog.Logger) (*replica, error) {
+	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), migrated: make(chan struct{})}
+	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
+		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
+	err := errors.Join(r.armFailpoints(), r.openProxy(), r.openStore())
+	if err == nil {
+		err = r.openAPI(p)
+	}
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *replica) armFailpoints() (err error) {
+	if r.failpoints, err = failpoint.FromEnv(); err != nil {
+		return &failure{what: "failpoints", cause: err, fix: "leave the variable " + failpoint.EnvVar + " unset; it is for tests", usage: true}
+	}
+	if armed := r.failpoints.Armed(); len(armed) > 0 {
+		r.log.Warn("FAILPOINTS ARE ARMED: this process will fail on purpose", "failpoints", armed)
+	}
+	return nil
+}
+
+func (r *replica) openProxy() error {
+	if err := writable(r.config.StateDir); err != nil {
+		return err
+	}
+	var err error
+	r.router, err = builtin.New(builtin.Options{Node: r.node.Name, Incarnation: r.node.Incarnation, StateDir: r.config.StateDir,
+		Clock: r.clock, Failpoints: r.failpoints, Logger: r.log})
+	if err != nil {
+		return err
+	}
+	l, err := listen(r.config.ProxyListen, "proxy.listen (--proxy-listen)")
+	if err != nil {
+		return err
+	}
+	r.proxy = newProxy(r.router, l, r.log)
+	loaded, bad := r.router.Loaded()
+	r.log.Info("traffic is served", "address", l.Addr().String(), "environments", loaded, "unreadable", bad)
+	return nil
+}
+
+// writable makes the folder and says what to do when nothing can be written there.
+func writable(dir string) error {
+	err := os.MkdirAll(dir, 0o700)
+	if err == nil {
+		var probe *os.File
+		if probe, err = os.CreateTemp(dir, ".writable-*"); err == nil {
+			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	full, absErr := filepath.Abs(dir)
+	if absErr != nil {
+		full = dir
+	}
+	return &failure{what: "the state folder " + full + " cannot be written", cause: err,
+		fix: fmt.Sprintf("let user %d write it, or choose another one with state_dir (--state-dir)", os.Geteuid())}
+}
+
+func (r *replica) openStore() (err error) {
+	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
+		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
+	if err != nil {
+		return badDatabaseURL(err)
+	}
+	return nil
+}
+
+// timing is what decisions take for silence, and how long a late worker may still do something.
+func (r *replica) timing() rollout.Timing {
+	t := rollout.DefaultTiming
+	t.Grace = r.config.LeaseTTL + r.config.CallTimeout
+	return t
+}
+
+// options are what the loops and use cases share.
+func (r *replica) options() controller.Options {
+	return controller.Options{
+		Store: r.store, Hub: r.hub, Clock: r.clock, Random: rand.Float64, Failpoints: r.failpoints, Log: r.log,
+		Local: r.router, Node: r.node,
+		Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})},
+		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
+	}
+}
+
+func (r *replica) proxyAddress() net.Addr { return r.proxy.listener.Addr() }
+func (r *replica) apiAddress() net.Addr   { return r.api.listener.Addr() }
+
+// close gives up a replica that was never run.
+func (r *replica) close() {
+	if r.proxy != nil {
+		abandon(r.proxy.listener)
+	}
+	if r.api != nil {
+		abandon(r.api.listener)
+	}
+	if r.store != nil {
+		r.store.Close()
+	}
+}

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v3"
+)
+
+// serveNeeds are the settings that serve does not run without.
+var serveNeeds = []string{"database_url", "node_name", "state_dir"}
+
+func (p *program) serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run Viridian: its API, and the load balancer inside it",
+		Description: "Several on one database are the normal way to run it. It begins to serve its last routes at once, and\n" +
+			"waits for the database. On SIGTERM it ends in order; requests in flight are finished.\n\n" +
+			"Every setting is a flag, an environment variable or a key in a YAML file; the first of these that gives a\n" +
+			"value wins. A small viridian.yaml:\n\n" +
+			"   database_url: " + databaseExample + "?sslmode=verify-full\n" +
+			"   listen: \":7070\"\n" +
+			"   proxy:\n" +
+			"     listen: \":8080\"\n" +
+			"   node_name: edge-1\n" +
+			"   state_dir: /var/lib/viridian\n" +
+			"   log:\n" +
+			"     format: json\n\n" +
+			"   viridian serve --config viridian.yaml",
+		Flags:  configFlags(),
+		Action: alone(p.serve),
+	}
+}
+
+func (p *program) serve(ctx context.Context, c *cli.Command) error {
+	cfg, err := p.configured(c, serveNeeds...)
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg, p.stderr)
+	for _, warning := range mistyped(environ()) {
+		log.Warn(warning)
+	}
+	r, err := newReplica(p, cfg, log)
+	if err != nil {
+		return err
+	}
+	return r.run(ctx)
+}

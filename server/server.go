@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"viridian/rollout/controller"
+	"viridian/router"
+	"viridian/server/api"
+	"viridian/store"
+)
+
+// Options are what a server is made of. Service, Store and OpenAPI are required.
+type Options struct {
+	Service *controller.Service
+	Store   *store.Store
+	OpenAPI []byte // openapi.yaml
+	Log     *slog.Logger
+	Clock   clockwork.Clock
+	// Metrics is where the server's metrics are registered, and what /metrics shows.
+	Metrics *prometheus.Registry
+	// Measurer tells the traffic that this process saw; nil where no router here can.
+	Measurer router.Measurer
+	// ProxyReady tells whether the builtin router has a table; nil where there is none.
+	ProxyReady func() bool
+	Version    string
+}
+
+type server struct {
+	Options
+	contract *api.Contract
+	metrics  *metrics
+	tokens   tokens
+	handler  http.Handler
+
+	running    context.Context // ends when the server stops: streams and waits end with it
+	stop       context.CancelFunc
+	background sync.WaitGroup
+}
+
+// handlers has a method for each operation of the contract, in the file of its noun.
+type handlers struct{ *server }
+
+var _ api.StrictServerInterface = handlers{}
+
+// New makes the handler of the whole API. It starts nothing. An error means that the options, the contract and the
+// routes do not fit together. Serve it with [HTTPServer], so that event streams end when that is shut down.
+func New(o Options) (http.Handler, error) {
+	if o.Service == nil || o.Store == nil || len(o.OpenAPI) == 0 {
+		return nil, errors.New("the server needs the use cases, a store and the contract")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = clockwork.NewRealClock()
+	}
+	if o.Metrics == nil {
+		o.Metrics = prometheus.NewRegistry()
+	}
+	contract, err := api.LoadContract(context.Background(), o.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{Options: o, contract: contract,
+		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
+	s.running, s.stop = context.WithCancel(context.Background())
+	mux, err := s.mux()
+	if err != nil {
+		return nil, err
+	}
+	if s.metrics, err = newMetrics(o); err != nil {
+		return nil, fmt.Errorf("register the server's metrics: %w", err)
+	}
+	s.handler = s.begin(s.observe(s.recover(protect(mux))))
+	return s, nil
+}
+
+// ServeHTTP serves one request.
+func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// shutdown ends event streams and waits, and what is still written beside requests.
+func (s *server) shutdown() {
+	s.stop()
+	s.background.Wait()
+}
+
+// HTTPServer makes the server that the API listens with. It bounds the time of a request's head (5 s) and body (30 s),
+// of an answer (60 s; those that wait or stream move that bound themselves), of an idle connection (2 min), and the
+// size of a head (16 KiB). Its Shutdown ends the event streams of a handler made by [New].
+func HTTPServer(handler http.Handler) *http.Server {
+	out := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16<<10 - 4096, // net/http adds 4096 of its own
+	}
+	if s, ok := handler.(*server); ok {
+		out.ErrorLog = slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug)
+		out.RegisterOnShutdown(s.shutdown)
+	}
+	return out
+}

@@ -1,0 +1,451 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"viridian/client"
+	"viridian/failpoint"
+	"viridian/registry"
+	"viridian/registry/static"
+	"viridian/rollout"
+	"viridian/rollout/controller"
+	"viridian/router/builtin"
+	"viridian/router/routertest"
+	"viridian/server/api"
+	"viridian/store"
+	"viridian/store/storetest"
+)
+
+// world is a whole replica in this process, over a real Postgres: API, loops, builtin router and static registry.
+type world struct {
+	t        *testing.T
+	url      string
+	database string
+	store    *store.Store
+	server   *server
+	node     rollout.Node
+	http     *http.Client
+	contract *contractCheck
+	logs     *lockedBuffer
+
+	mu      sync.Mutex
+	secrets []string
+	tokens  map[string]string
+}
+
+// loops says whether a world carries out what is decided.
+type loops bool
+
+func newWorld(t *testing.T, run loops) *world {
+	t.Helper()
+	w := &world{t: t, database: storetest.Database(t), logs: &lockedBuffer{}, tokens: map[string]string{},
+		node: rollout.Node{Router: "builtin", Name: "edge-1", Incarnation: "1-1", Version: "test"}}
+	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	clock := clockwork.NewRealClock()
+	var err error
+	if w.store, err = store.Open(t.Context(), store.Options{URL: w.database, Logger: log}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.store.Close)
+	proxy, err := builtin.New(builtin.Options{Node: w.node.Name, Incarnation: w.node.Incarnation, StateDir: t.TempDir(), Clock: clock, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	o := controller.Options{Store: w.store, Hub: controller.NewHub(), Clock: clock, Random: func() float64 { return 0.5 }, Failpoints: &failpoint.Set{},
+		Log: log, Local: proxy, Node: w.node, Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: clock, Logger: log})},
+		LeaseTTL: time.Second, Poll: 100 * time.Millisecond, CallTimeout: 5 * time.Second}
+	raw, err := os.ReadFile("../openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := New(Options{Service: controller.NewService(o), Store: w.store, OpenAPI: raw, Log: log, Clock: clock,
+		Metrics: prometheus.NewRegistry(), Measurer: proxy, ProxyReady: func() bool { return true }, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.server = handler.(*server)
+	if run {
+		w.run(controller.NewFollower(o).Run, controller.NewWorker(o).Run, proxy.Run)
+	}
+	w.serve(handler, raw)
+	t.Cleanup(w.noSecretInLogs)
+	return w
+}
+
+func (w *world) run(loops ...func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wait sync.WaitGroup
+	for _, loop := range loops {
+		wait.Go(func() { _ = loop(ctx) })
+	}
+	w.t.Cleanup(func() { cancel(); wait.Wait() })
+}
+
+func (w *world) serve(handler http.Handler, raw []byte) {
+	w.t.Helper()
+	listening := httptest.NewUnstartedServer(nil)
+	listening.Config = HTTPServer(handler)
+	listening.Start()
+	w.url = listening.URL
+	w.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := listening.Config.Shutdown(ctx); err != nil {
+			w.t.Errorf("the server does not end: %v", err)
+		}
+		listening.Close()
+		w.server.shutdown()
+	})
+	w.contract = newContractCheck(w.t, raw)
+	w.http = &http.Client{Transport: w.contract, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+}
+
+// token makes a token of the role for the environments, once.
+func (w *world) token(role Role, globs ...string) string {
+	w.t.Helper()
+	key := string(role) + strings.Join(globs, ",")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.tokens[key] == "" {
+		w.tokens[key] = w.newTokenLocked(role, 0, globs...)
+	}
+	return w.tokens[key]
+}
+
+func (w *world) newTokenLocked(role Role, lifetime time.Duration, globs ...string) string {
+	w.t.Helper()
+	id, token, err := rollout.NewToken(rand.Reader)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	_, _, err = w.store.CreateToken(w.t.Context(), store.NewToken{Actor: rollout.System, ID: id, Name: string(role), Role: string(role),
+		Environments: globs, Hash: rollout.TokenHash(token), Lifetime: lifetime}, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.secrets = append(w.secrets, token)
+	return token
+}
+
+func (w *world) admin() string { return w.token(Admin, "*") }
+
+// client is the generated client with a token.
+func (w *world) client(token string) *client.ClientWithResponses {
+	w.t.Helper()
+	c, err := client.NewClientWithResponses(w.url, client.WithHTTPClient(w.http),
+		client.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer "+token)
+			return nil
+		}))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return c
+}
+
+// answer is a response, read.
+type answer struct {
+	status  int
+	header  http.Header
+	body    string
+	problem api.Problem
+}
+
+// request is one to be sent as it is. Without a Token there is none; a Body makes it application/json.
+type request struct {
+	Method, Path, Token, Body string
+	Header                    map[string]string
+}
+
+func (w *world) send(r request) answer {
+	w.t.Helper()
+	a, err := w.try(r)
+	if err != nil {
+		w.t.Fatalf("%s %s: %v", r.Method, r.Path, err)
+	}
+	return a
+}
+
+func (w *world) try(r request) (answer, error) {
+	var body io.Reader
+	if r.Body != "" {
+		body = strings.NewReader(r.Body)
+	}
+	sent, err := http.NewRequestWithContext(context.Background(), r.Method, w.url+r.Path, body)
+	if err != nil {
+		return answer{}, err
+	}
+	if r.Body != "" {
+		sent.Header.Set("Content-Type", "application/json")
+	}
+	if r.Token != "" {
+		sent.Header.Set("Authorization", "Bearer "+r.Token)
+	}
+	for name, value := range r.Header {
+		sent.Header.Set(name, value)
+		if value == "" {
+			sent.Header.Del(name)
+		}
+	}
+	got, err := w.http.Do(sent)
+	if err != nil {
+		return answer{}, err
+	}
+	defer got.Body.Close()
+	raw, err := io.ReadAll(got.Body)
+	a := answer{status: got.StatusCode, header: got.Header, body: string(raw)}
+	if got.Header.Get("Content-Type") == "application/problem+json" {
+		err = json.Unmarshal(raw, &a.problem)
+	}
+	return a, err
+}
+
+// ok sends a request that must be answered with a status below 300.
+func (w *world) ok(method, path, body string) answer {
+	w.t.Helper()
+	a := w.send(request{Method: method, Path: path, Body: body, Token: w.admin()})
+	if a.status >= 300 {
+		w.t.Fatalf("%s %s: %d %s", method, path, a.status, a.body)
+	}
+	return a
+}
+
+// spec is an environment that is asked often, and whose generations go soon.
+const spec = `{"services": [{"name": "web", "health": {"type": "http", "path": "/", "interval": "100ms", "timeout": "100ms", "healthy_after": 1}}],
+	"retention": {"keep_for": "1h", "drain": "100ms"}}`
+
+// environment makes one.
+func (w *world) environment(name string) {
+	w.t.Helper()
+	w.ok("PUT", "/v1/environments/"+name, spec)
+}
+
+// register registers a generation of one real instance and returns its number.
+func (w *world) register(environment string) int {
+	w.t.Helper()
+	in := routertest.NewBackend(w.t, 1).Instance("a")
+	a := w.ok("POST", "/v1/environments/"+environment+"/generations", groups(in.Address, in.Port))
+	var g api.Generation
+	w.decode(a, &g)
+	return g.Number
+}
+
+func groups(address string, port int) string {
+	return fmt.Sprintf(`{"version": "1.0", "groups": [{"service": "web", "instances": [{"id": "a", "address": %q, "port": %d}]}]}`, address, port)
+}
+
+// ready registers a generation and waits until it is ready.
+func (w *world) ready(environment string) int {
+	w.t.Helper()
+	n := w.register(environment)
+	w.awaitState(environment, n, "ready")
+	return n
+}
+
+func (w *world) promote(environment string, number int) {
+	w.t.Helper()
+	a := w.ok("POST", fmt.Sprintf("/v1/environments/%s/generations/%d/promote", environment, number), "{}")
+	if a.status != 200 {
+		w.t.Fatalf("promote: %d %s", a.status, a.body)
+	}
+}
+
+func (w *world) awaitState(environment string, number int, state string) {
+	w.t.Helper()
+	path := fmt.Sprintf("/v1/environments/%s/generations/%d", environment, number)
+	var g api.Generation
+	w.until(func() bool {
+		w.decode(w.ok("GET", path, ""), &g)
+		return string(g.State) == state
+	}, func() string { return fmt.Sprintf("generation %d is %s (%s), not %s", number, g.State, g.Reason, state) })
+}
+
+// until polls a condition with a deadline.
+func (w *world) until(holds func() bool, otherwise func() string) {
+	w.t.Helper()
+	over := time.NewTimer(20 * time.Second)
+	defer over.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-over.C:
+			w.t.Fatal(otherwise())
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *world) decode(a answer, v any) {
+	w.t.Helper()
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		w.t.Fatalf("%v: %s", err, a.body)
+	}
+}
+
+func (w *world) noSecretInLogs() {
+	logged := w.logs.String()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, secret := range w.secrets {
+		if tail := secret[strings.LastIndex(secret, "_")+1:]; strings.Contains(logged, tail) {
+			w.t.Errorf("the log holds the secret of a token")
+		}
+	}
+	if logged == "" {
+		w.t.Error("nothing was logged; is this check looking at the log?")
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// contractCheck holds every response against openapi.yaml, and notes which operations succeeded.
+type contractCheck struct {
+	t      *testing.T
+	doc    *openapi3.T
+	router routers.Router
+
+	mu   sync.Mutex
+	seen map[string]bool // operations that answered as they should
+}
+
+func newContractCheck(t *testing.T, raw []byte) *contractCheck {
+	t.Helper()
+	contract, err := api.LoadContract(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := gorillamux.NewRouter(contract.Doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &contractCheck{t: t, doc: contract.Doc, router: router, seen: map[string]bool{}}
+}
+
+// RoundTrip is for http.Client.
+func (c *contractCheck) RoundTrip(r *http.Request) (*http.Response, error) {
+	got, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	place := r.Method + " " + r.URL.Path
+	if got.Header.Get("X-Request-Id") == "" || got.Header.Get("X-Content-Type-Options") != "nosniff" {
+		c.t.Errorf("%s: %d lacks X-Request-Id or nosniff", place, got.StatusCode)
+	}
+	kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";")
+	if kind == "text/event-stream" {
+		c.note("StreamEvents")
+		return got, nil // it has no end to wait for
+	}
+	raw, err := io.ReadAll(got.Body)
+	got.Body.Close()
+	got.Body = io.NopCloser(bytes.NewReader(raw))
+	if err != nil {
+		return got, err
+	}
+	if got.StatusCode >= 400 {
+		c.problem(place, got, kind, raw)
+		if got.StatusCode == http.StatusConflict && strings.Contains(string(raw), `"generation_immutable"`) {
+			c.note(map[string]string{"PUT": "ReplaceGeneration", "PATCH": "PatchGeneration"}[r.Method])
+		}
+		return got, nil
+	}
+	c.success(place, r, got, kind, raw)
+	return got, nil
+}
+
+func (c *contractCheck) problem(place string, got *http.Response, kind string, raw []byte) {
+	var p api.Problem
+	if err := json.Unmarshal(raw, &p); err != nil || kind != "application/problem+json" {
+		c.t.Errorf("%s: %d is no problem but %s: %.200s", place, got.StatusCode, kind, raw)
+		return
+	}
+	c.visit(place, c.doc.Components.Schemas["Problem"].Value, raw)
+	if p.Status != got.StatusCode || len(p.Fixes) == 0 || p.Detail == "" || p.RequestId != got.Header.Get("X-Request-Id") {
+		c.t.Errorf("%s: the problem does not fit its response, or has no fix: %s", place, raw)
+	}
+}
+
+func (c *contractCheck) success(place string, r *http.Request, got *http.Response, kind string, raw []byte) {
+	if r.URL.Path == "/" || r.Method == http.MethodHead {
+		return
+	}
+	route, _, err := c.router.FindRoute(r)
+	if err != nil {
+		c.t.Errorf("%s: %d, and the contract does not know it: %v", place, got.StatusCode, err)
+		return
+	}
+	response := route.Operation.Responses.Status(got.StatusCode)
+	if response == nil {
+		c.t.Errorf("%s: the contract has no answer %d: %s", place, got.StatusCode, raw)
+		return
+	}
+	c.note(route.Operation.OperationID)
+	for name, header := range response.Value.Headers {
+		if header.Value.Required && got.Header.Get(name) == "" {
+			c.t.Errorf("%s: %d lacks the header %s", place, got.StatusCode, name)
+		}
+	}
+	media := response.Value.Content.Get(kind)
+	switch {
+	case len(response.Value.Content) == 0 && len(raw) == 0:
+	case media == nil:
+		c.t.Errorf("%s: %d is %q, which the contract does not have there", place, got.StatusCode, kind)
+	case kind == "application/json":
+		c.visit(place, media.Schema.Value, raw)
+	}
+}
+
+func (c *contractCheck) visit(place string, schema *openapi3.Schema, raw []byte) {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		c.t.Errorf("%s: %v: %s", place, err, raw)
+		return
+	}
+	if err := schema.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.MultiErrors()); err != nil {
+		c.t.Errorf("%s: the response is not what the contract says: %v\n%s", place, err, raw)
+	}
+}
+
+func (c *contractCheck) note(operation string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seen[operation] = true
+}

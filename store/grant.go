@@ -1,0 +1,23 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// GrantService gives a role what the service needs, and no more: it may neither change tables, triggers or functions,
+// nor change or delete what is only ever added. url is that of the role that runs the migrations and owns the tables.
+// Run it after each migration.
+func GrantService(ctx context.Context, url, role string) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("grant to the service's role: %w", err)
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, `SELECT grant_service($1)`, role); err != nil {
+		return fmt.Errorf("grant to role %s: %w", role, err)
+	}
+	return nil
+}
