@@ -1,9 +1,10 @@
 package bench
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -70,13 +71,11 @@ func report(t *testing.T, title string, lines ...string) {
 	fmt.Fprintf(&b, "\n%s\n(%s %s/%s, %d cores; medians of rounds, ± half the distance of the quartiles)\n\n",
 		title, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	for _, line := range lines {
-		fmt.Fprintf(w, "  %s\n", line)
-	}
-	if err := w.Flush(); err != nil {
+	_, err := io.WriteString(w, strings.Join(lines, "\n"))
+	if err = errors.Join(err, w.Flush()); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(os.Stdout, b.String())
+	fmt.Println(b.String() + "\n")
 }
 
 func micros(d time.Duration) string { return fmt.Sprintf("%.0f µs", float64(d)/1e3) }

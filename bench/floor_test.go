@@ -153,11 +153,11 @@ func (f *floor) queueEvents(b *pgx.Batch, generation int, kinds ...string) {
 	before := f.event
 	f.event += int64(len(kinds))
 	b.Queue(`UPDATE event_counter SET last = $1`, f.event)
-	b.Queue(`UPDATE event_chain SET length = $1, head = lpad($1::text, 64, '0') WHERE environment = 'bench'`, f.event)
+	b.Queue(`UPDATE event_chain SET length = $1::bigint, head = lpad($1::bigint::text, 64, '0') WHERE environment = 'bench'`, f.event)
 	b.Queue(`INSERT INTO event (id, environment, position, kind, actor, at, revision, generation, data, prev_hash, hash)
-		SELECT $1 + n, 'bench', $1 + n, kind, 'token bench', clock_timestamp(), $2, $3,
+		SELECT $1::bigint + n, 'bench', $1::bigint + n, kind, 'token bench', clock_timestamp(), $2, $3,
 			'{"kind": "promote", "from": 1, "to": 2, "weights": {"1": 0, "2": 100}, "reason": "bench"}',
-			lpad(($1 + n)::text, 64, '0'), lpad(($1 + n + 1)::text, 64, '0')
+			lpad(($1::bigint + n)::text, 64, '0'), lpad(($1::bigint + n + 1)::text, 64, '0')
 		FROM unnest($4::text[]) WITH ORDINALITY AS e (kind, n)`, before, f.revision, generation, kinds)
 }
 

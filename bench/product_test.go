@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -139,7 +140,7 @@ type product struct {
 	stateDir string
 }
 
-func startProduct(t *testing.T, database, backend string) *product {
+func startProduct(t *testing.T, database string) *product {
 	t.Helper()
 	p := &product{stateDir: t.TempDir()}
 	c := start(t, "viridian", "", task{Dir: t.TempDir(), Args: []string{"serve", "--database-url", database,
@@ -152,14 +153,16 @@ func startProduct(t *testing.T, database, backend string) *product {
 	})
 	p.token = adminToken(t, database)
 	p.must(t, http.MethodPost, "/v1/environments", `{"name": "bench", "services": [{"name": "web",
-		"health": {"type": "tcp", "interval": "500ms"}}], "retention": {"keep_for": "24h"}}`, http.StatusCreated, nil)
-	instance, err := instanceAt(backend)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for number := 1; number <= 2; number++ { // one backend at two addresses
+		"health": {"type": "tcp", "interval": "500ms", "healthy_after": 1}}], "retention": {"keep_for": "24h"}}`, http.StatusCreated, nil)
+	for number := 1; number <= 2; number++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go serveBackend(l)
 		p.must(t, http.MethodPost, "/v1/environments/bench/generations", fmt.Sprintf(`{"version": "v%d", "groups": [{"service": "web",
-			"instances": [{"id": "web-1", "address": "127.0.0.%d", "port": %d}]}]}`, number, number, instance.Port), http.StatusCreated, nil)
+			"instances": [{"id": "web-1", "address": "127.0.0.1", "port": %d}]}]}`, number, l.Addr().(*net.TCPAddr).Port), http.StatusCreated, nil)
 		p.awaitReady(t, number)
 	}
 	p.must(t, http.MethodPost, "/v1/environments/bench/generations/1/promote", `{}`, http.StatusOK, nil)
@@ -201,17 +204,27 @@ func (p *product) awaitReady(t *testing.T, number int) {
 	}()
 	p.poll(t, fmt.Sprintf("generation %d", number), func() bool {
 		p.must(t, http.MethodGet, fmt.Sprintf("/v1/environments/bench/generations/%d", number), "", http.StatusOK, &raw)
-		var g struct{ State string }
+		var g struct {
+			State  string
+			Health map[string]struct {
+				Healthy, Total int
+				At             time.Time
+			}
+			Validation struct {
+				Started time.Time `json:"started_at"`
+			}
+		}
 		if err := json.Unmarshal(raw, &g); err != nil || g.State == "failed" {
 			t.Fatalf("generation %d is not what it should be (%v)", number, err)
 		}
-		return g.State == "ready"
+		web := g.Health["web"]
+		return g.State == "ready" && web.Healthy == web.Total && web.At.After(g.Validation.Started)
 	})
 }
 
 func (p *product) poll(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	late := time.After(patience) //nolint:forbidigo // real time is what is measured here
+	late := time.After(patience)
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for !done() {

@@ -52,8 +52,7 @@ func TestBenchPromote(t *testing.T) {
 		rounds, each = 4, 5
 	}
 	server := durablePostgres(t)
-	load := start(t, "load", "", task{})
-	p := startProduct(t, server.URL("product"), load.Address)
+	p := startProduct(t, server.URL("product"))
 	file, err := os.Stat(filepath.Join(p.stateDir, "bench.json"))
 	if err != nil {
 		t.Fatal(err)

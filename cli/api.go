@@ -1,15 +1,10 @@
 package cli
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,11 +21,9 @@ const apiPatience = 5 * time.Second
 
 // api is the side of a replica that people and programs talk to.
 type api struct {
-	server   *http.Server
-	listener net.Listener
-	handler  http.Handler
-	schema   <-chan struct{} // closed when the database has been reached and its schema is there
-	ending   atomic.Bool
+	*door
+	handler http.Handler
+	schema  <-chan struct{} // closed when the database has been reached and its schema is there
 }
 
 func (r *replica) openAPI(p *program) error {
@@ -50,8 +43,10 @@ func (r *replica) openAPI(p *program) error {
 	if err != nil {
 		return err
 	}
-	r.api = &api{server: server.HTTPServer(handler), listener: lastCallOf(l), handler: handler, schema: r.migrated}
-	r.api.server.Handler = r.api
+	r.api = &api{handler: handler, schema: r.migrated}
+	web := server.HTTPServer(handler)
+	web.Handler = http.HandlerFunc(r.api.admit)
+	r.api.door = newDoor(web, l)
 	r.log.Info("the API is served", "address", l.Addr().String())
 	return nil
 }
@@ -75,11 +70,8 @@ func closed(c <-chan struct{}) bool {
 	}
 }
 
-// ServeHTTP keeps requests from a database that has no schema yet, and tells clients when it is time to go.
-func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if a.ending.Load() {
-		w.Header().Set("Connection", "close")
-	}
+// admit keeps requests from a database that has no schema yet.
+func (a *api) admit(w http.ResponseWriter, r *http.Request) {
 	asksDatabase := strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/readyz"
 	switch {
 	case asksDatabase && !closed(a.schema):
@@ -103,20 +95,8 @@ func notYet(w http.ResponseWriter, detail, fix string) {
 	})
 }
 
-// serve answers until shutdown is called.
-func (a *api) serve() error {
-	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the API: %w", err)
-	}
-	return nil
-}
-
-// shutdown goes on for the time of delay, then ends streams and waits, and lets the rest finish.
+// shutdown closes the door; streams and callers who wait for something are answered at once.
 func (a *api) shutdown(delay time.Duration) {
-	a.ending.Store(true)
-	wait(delay)
-	ctx, cancel := context.WithTimeout(context.Background(), apiPatience)
-	defer cancel()
-	_ = a.server.Shutdown(ctx) // what is not over by now is cut
-	_ = a.server.Close()
+	a.close(delay, apiPatience)
+	a.cut()
 }

@@ -81,7 +81,7 @@ func TestUsage(t *testing.T) {
 		"xyzzy":                             "viridian: unknown command \"xyzzy\"\n  fix: see viridian --help\n",
 		"version now":                       "viridian: unexpected argument \"now\"\n  fix: see viridian version --help\n",
 		"serve --lsten :1":                  "viridian: unknown flag --lsten\n  fix: did you mean --listen?\n",
-		"dev --listen nowhere":              "listen nowhere",
+		"dev --listen nowhere":              "viridian: listen nowhere (flag --listen): not HOST:PORT",
 		"demo-app --build 0":                "viridian: build is below 1\n",
 		"migrate force":                     "force needs one version",
 		"migrate force 100000":              "force needs one version",

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v3"
@@ -33,13 +34,18 @@ func (p *program) checkConfig(_ context.Context, c *cli.Command) error {
 		if shown == "" {
 			shown = "-"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\n", v.key, shown, v.Origin)
+		row(table, v.key, shown, v.Origin)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for _, warning := range mistyped(environ()) {
-		fmt.Fprintln(p.stderr, "viridian: warning:", warning)
+		p.say("viridian: warning: %s", warning)
 	}
 	return joined(append(wrong, missing(values, serveNeeds)...))
+}
+
+// row writes one row of a table; Flush tells of errors.
+func row(table *tabwriter.Writer, cells ...string) {
+	_, _ = fmt.Fprintln(table, strings.Join(cells, "\t"))
 }

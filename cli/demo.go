@@ -44,11 +44,11 @@ func (d *demo) ensure(ctx context.Context) ([]client.Generation, error) {
 		return nil, err
 	}
 	for build := 1; build <= 2; build++ {
-		number, err := d.ensureGeneration(ctx, build)
+		number, err := d.ensureGeneration(ctx, build, env.Live != nil)
 		if err != nil {
 			return nil, err
 		}
-		if env.Revision > 0 { // the reader has it in hand
+		if env.Live != nil { // the reader has it in hand
 			continue
 		}
 		if err := d.awaitReady(ctx, number); err != nil {
@@ -94,14 +94,15 @@ func (d *demo) ensureEnvironment(ctx context.Context) (*client.Environment, erro
 	return answer.JSON201, refused("create the environment", answer.ApplicationproblemJSONDefault)
 }
 
-// ensureGeneration returns the number that a build has, registering it when it has none.
-func (d *demo) ensureGeneration(ctx context.Context, build int) (int, error) {
+// ensureGeneration returns the number that a build has, registering it when it has none. A retired one counts while
+// the environment serves: then the reader has retired it. Without traffic it is from before the environment was deleted.
+func (d *demo) ensureGeneration(ctx context.Context, build int, serves bool) (int, error) {
 	known, err := d.generations(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for _, g := range known {
-		if g.Version == demoVersion(build) {
+		if g.Version == demoVersion(build) && (serves || g.State != "retired" && g.State != "retiring") {
 			return g.Number, nil
 		}
 	}
@@ -129,7 +130,7 @@ func (d *demo) generations(ctx context.Context) ([]client.Generation, error) {
 
 // awaitReady polls until the generation is past its validation.
 func (d *demo) awaitReady(ctx context.Context, number int) error {
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		answer, err := d.api.ShowGenerationWithResponse(ctx, demoEnvironment, number)

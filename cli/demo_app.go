@@ -45,7 +45,7 @@ func newDemoApp(build int, instance string) *demoApp {
 
 func (a *demoApp) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("ok\n")) })
 	mux.HandleFunc("GET /slow", a.slow)
 	mux.HandleFunc("GET /", a.show)
 	return mux
@@ -67,7 +67,7 @@ func (a *demoApp) show(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(about) // as above
 	default:
-		fmt.Fprintf(w, "%s  version %s  instance %s  request %d\n", about.Colour, about.Version, about.Instance, about.Requests)
+		w.Write(fmt.Appendf(nil, "%s  version %s  instance %s  request %d\n", about.Colour, about.Version, about.Instance, about.Requests))
 	}
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -40,7 +39,7 @@ func (p *program) runDemoApp(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p.stdout, "demo app %s listens on %s\n", demoVersion(build), l.Addr())
+	p.say("demo app %s listens on %s", demoVersion(build), l.Addr())
 	return serveDemoApp(ctx, newDemoApp(build, name), l)
 }
 

@@ -101,8 +101,12 @@ func (f *demoFleet) close() {
 	}
 }
 
-// run serves all instances until ctx ends.
+// run serves all instances until ctx ends. Nil is a fleet of none.
 func (f *demoFleet) run(ctx context.Context) error {
+	if f == nil {
+		<-ctx.Done()
+		return nil
+	}
 	all, ctx := errgroup.WithContext(ctx)
 	for b := range f.listeners {
 		for i, l := range f.listeners[b] {

@@ -141,5 +141,5 @@ func (t *traffic) totalsLocked() string {
 }
 
 func (t *traffic) sayLocked(text string) {
-	fmt.Fprintf(t.out, "%s  traffic: %s\n", t.clock().Format(time.TimeOnly), text)
+	_, _ = fmt.Fprintf(t.out, "%s  traffic: %s\n", t.clock().Format(time.TimeOnly), text) // without a terminal nobody reads it
 }

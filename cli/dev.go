@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -54,7 +53,7 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 	}
 	cfg.StateDir = filepath.Join(data, "state")
 	// With Postgres comes a lock, so that nobody else uses what lies in the folder.
-	fmt.Fprintln(p.stderr, "starting a private Postgres …")
+	p.say("starting a private Postgres …")
 	postgres, err := pglocal.Start(ctx, pglocal.Options{DataDir: filepath.Join(data, "postgres"), Durable: true, Logger: log})
 	if err != nil {
 		return postgresFailure(err)
@@ -70,14 +69,12 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 
 // devConfig is the configuration of the replica: what the flags say, and the presets of serve.
 func devConfig(c *cli.Command) (config, error) {
-	given := map[string]string{"node_name": "dev", "shutdown_delay": "0s", "drain_timeout": "2s",
-		"listen": c.String("listen"), "proxy.listen": c.String("proxy-listen"), "log.level": c.String("log-level")}
-	none := func(string) (string, bool) { return "", false }
-	file := &configFile{path: "flags", entries: map[string]fileEntry{}}
-	for key, value := range given {
-		file.entries[key] = fileEntry{text: value}
-	}
-	cfg, _, wrong := resolve(sources{flag: none, env: none, file: file})
+	given := map[string]string{"node-name": "dev", "shutdown-delay": "0s", "drain-timeout": "2s",
+		"listen": c.String("listen"), "proxy-listen": c.String("proxy-listen"), "log-level": c.String("log-level")}
+	cfg, _, wrong := resolve(sources{
+		flag: func(name string) (string, bool) { value, ok := given[name]; return value, ok },
+		env:  func(string) (string, bool) { return "", false },
+	})
 	return cfg, joined(wrong)
 }
 
@@ -112,7 +109,7 @@ func (s *devSession) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fleet := &demoFleet{}
+	var fleet *demoFleet
 	if !s.empty {
 		if fleet, err = newDemoFleet(s.data); err != nil {
 			r.close()
@@ -132,12 +129,12 @@ func (s *devSession) run(ctx context.Context) error {
 	all.Go(func() error {
 		err := s.present(ending, r, fleet)
 		if ending.Err() != nil {
-			return nil
+			err = nil // it was cut short
 		}
 		return err
 	})
 	err = all.Wait()
-	fmt.Fprintln(s.stderr, "stopped")
+	s.say("stopped")
 	return err
 }
 
@@ -172,7 +169,7 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 	}
 	d := &demo{api: api, fleet: fleet}
 	if guide.generations, err = d.ensure(ctx); err != nil {
-		return fmt.Errorf("set up the demo: %w", err)
+		return &failure{what: "the demo cannot be set up", cause: err, fix: "start again; or begin anew with another --data, or without the demo by --empty"}
 	}
 	guide.third = fleet.registration(demoBuilds)
 	if err := guide.print(s.stdout); err != nil {

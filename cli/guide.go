@@ -51,8 +51,9 @@ Try this in a second terminal:
   api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/rollback -d '{"from": {{.Next}}, "reason": "just looking"}'
 {{- if .Unregistered}}
 
-  # register the third build; it is promoted when it is ready. Without "promote", that is up to you
+  # register the third build, and promote it once it is ready, which takes a second
   api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations -d '{{.Third}}'
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations/{{.After}}/promote -d '{}'
 {{- end}}
 
   # where things stand, and what happened
@@ -71,11 +72,12 @@ func (g *guide) print(w io.Writer) error {
 	view := struct {
 		API, Proxy, ProxyPort, Token, Data string
 		Generations                        []client.Generation
-		Next                               int
+		Next, After                        int // the generation to promote, and the number that a new one will have
 		Unregistered                       bool
 		Third, Ports                       string
 	}{API: g.api, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, Unregistered: true}
 	for _, gen := range g.generations {
+		view.After = max(view.After, gen.Number+1)
 		view.Unregistered = view.Unregistered && gen.Version != g.third.Version
 		if gen.State == "ready" || view.Next == 0 {
 			view.Next = gen.Number
@@ -99,7 +101,7 @@ func describe(r client.RegisterRequest) (body, ports string) {
 			lines = append(lines, "      "+string(one))
 			numbers = append(numbers, strconv.Itoa(in.Port))
 		}
-		body = fmt.Sprintf("{\"version\": %q, \"promote\": true,\n    \"groups\": [{\"service\": %q, \"instances\": [\n%s]}]}",
+		body = fmt.Sprintf("{\"version\": %q,\n    \"groups\": [{\"service\": %q, \"instances\": [\n%s]}]}",
 			r.Version, group.Service, strings.Join(lines, ",\n"))
 	}
 	return body, strings.Join(numbers, ", ")

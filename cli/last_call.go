@@ -29,7 +29,7 @@ func (l *lastCall) Accept() (net.Conn, error) {
 	if err == nil || !l.closing.Load() {
 		return c, err
 	}
-	l.TCPListener.Close()
+	_ = l.TCPListener.Close() // nothing is left in it
 	return nil, net.ErrClosed
 }
 

@@ -22,6 +22,6 @@ func turnAway(l *net.TCPListener) {
 		return
 	}
 	_ = raw.Control(func(fd uintptr) {
-		println("attach", unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program).Error())
+		_ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program) // as said above
 	})
 }

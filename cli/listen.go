@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"net"
 	"syscall"
@@ -8,7 +9,9 @@ import (
 
 // listen opens a TCP listener; setting names, for the fix, what can be changed when that fails.
 func listen(address, setting string) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
+	var options net.ListenConfig
+	options.SetMultipathTCP(false) // such a socket could not turn new clients away, see lastCall
+	l, err := options.Listen(context.Background(), "tcp", address)
 	var cause syscall.Errno
 	switch {
 	case err == nil:

@@ -49,7 +49,7 @@ func (p *program) migrateUp(ctx context.Context, c *cli.Command) error {
 		if err := store.GrantService(ctx, cfg.migrateURL(), role); err != nil {
 			return databaseFailure(err)
 		}
-		fmt.Fprintf(p.stderr, "role %s may run the service\n", role)
+		p.say("role %s may run the service", role)
 	}
 	return p.printVersion(ctx, cfg)
 }

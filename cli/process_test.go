@@ -199,8 +199,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-func drain(r io.ReadCloser) string {
-	defer r.Close()
+func drain(r io.Reader) string {
 	text, _ := io.ReadAll(io.LimitReader(r, 1<<20))
 	return string(text)
 }

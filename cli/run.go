@@ -41,14 +41,19 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &f):
-		fmt.Fprintln(p.stderr, f.lines())
+		p.say("%s", f.lines())
 		if f.usage {
 			return exitUsage
 		}
 	default:
-		fmt.Fprintf(p.stderr, "viridian: %v\n", err)
+		p.say("viridian: %v", err)
 	}
 	return exitFailure
+}
+
+// say tells the person at the terminal something that is not the command's result.
+func (p *program) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(p.stderr, format+"\n", args...) // without a terminal there is nobody to tell
 }
 
 func (p *program) root() *cli.Command {

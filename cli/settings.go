@@ -38,7 +38,7 @@ func (s setting) fallback() string {
 	return s.preset()
 }
 
-const databaseExample = "postgres://viridian:SECRET@db.internal:5432/viridian"
+const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 
 // settings declares every setting, in the order in which they are shown.
 func settings() []setting {

@@ -91,7 +91,7 @@ func (p *program) tokenCreate(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return databaseFailure(err)
 	}
-	fmt.Fprintf(p.stderr, "This is the token of %s (%s, environments %s). It is not shown again.\n", r.name, r.role, strings.Join(r.environments, ","))
+	p.say("This is the token of %s (%s, environments %s). It is not shown again.", r.name, r.role, strings.Join(r.environments, ","))
 	_, err = fmt.Fprintln(p.stdout, token)
 	return err
 }
@@ -145,7 +145,7 @@ func (p *program) tokenList(ctx context.Context, c *cli.Command) error {
 	}
 	defer s.Close()
 	table := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tNAME\tROLE\tENVIRONMENTS\tCREATED\tEXPIRES\tLAST USED")
+	row(table, "ID", "NAME", "ROLE", "ENVIRONMENTS", "CREATED", "EXPIRES", "LAST USED")
 	at := func(t *time.Time, none string) string {
 		if t == nil {
 			return none
@@ -159,7 +159,7 @@ func (p *program) tokenList(ctx context.Context, c *cli.Command) error {
 			return databaseFailure(err)
 		}
 		for _, t := range page.Items {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.ID, t.Name, t.Role, strings.Join(t.Environments, ","),
+			row(table, t.ID, t.Name, t.Role, strings.Join(t.Environments, ","),
 				at(&t.CreatedAt, ""), at(t.ExpiresAt, "never"), at(t.LastUsedAt, "never"))
 		}
 		if paging.Cursor = page.Next; page.Next == "" {
@@ -189,7 +189,7 @@ func (p *program) tokenRevoke(ctx context.Context, c *cli.Command) error {
 	case err != nil:
 		return databaseFailure(err)
 	}
-	fmt.Fprintf(p.stderr, "token %s is revoked; it is refused everywhere within seconds\n", id)
+	p.say("token %s is revoked; it is refused everywhere within seconds", id)
 	return nil
 }
 

@@ -18,8 +18,8 @@ func TestProveFlips(t *testing.T) {
 	r.start("")
 	r.ready()
 	s := r.shop("shop")
-	c := &cycle{shop: s, live: s.candidate()}
-	s.promote(c.live)
+	c := &cycle{shop: s}
+	s.promote(s.candidate())
 
 	traffic := s.load(8, 4)
 	for len(s.flips) < flips+1 {
@@ -44,10 +44,9 @@ func TestProveFlips(t *testing.T) {
 // stays, so that the next candidate is a new generation and an older one retires.
 type cycle struct {
 	*shop
-	live      int // what a rollback has gone back to, or the last candidate that stayed
-	candidate int
+	candidate int  // 0 for none yet
 	up        bool // the candidate is live
-	turns     int
+	turns     int  // with this candidate
 }
 
 // stays is the number of turns after which a candidate is not rolled back from.
@@ -57,8 +56,8 @@ const stays = 10
 func (c *cycle) next() {
 	c.Helper()
 	c.turns++
-	if c.up && c.turns%stays == 0 {
-		c.live, c.candidate, c.up = c.candidate, 0, false
+	if c.up && c.turns > stays {
+		c.candidate, c.up, c.turns = 0, false, 0
 	}
 	switch {
 	case c.up:

@@ -34,18 +34,14 @@ func TestProveInFlight(t *testing.T) {
 	second := s.candidate()
 	sw := s.promote(second)
 	whole.goOn()
-	if n := s.metric("viridian_proxy_in_flight", 1); n != 3*of {
-		t.Errorf("%d requests are counted as in flight on generation 1, want %d", n, 3*of)
-	}
+	s.counts("viridian_proxy_in_flight", 1, 3*of)
 	s.backends[1].Release()
 	whole.endWhole()
 	sw = s.drained(sw.Revision)
 	if took := sw.DrainedAt.Sub(*sw.AppliedAt); took >= drainTime {
 		t.Errorf("drained %v after it was applied, although everything had ended", took)
 	}
-	if cut := s.metric("viridian_proxy_cut_total", 1); cut != 0 {
-		t.Errorf("%d requests were cut that ended by themselves", cut)
-	}
+	s.counts("viridian_proxy_cut_total", 1, 0)
 
 	late := s.open(of, second)
 	sw = s.promote(s.candidate())
@@ -56,9 +52,7 @@ func TestProveInFlight(t *testing.T) {
 	if took := sw.DrainedAt.Sub(*sw.AppliedAt); took < drainTime-100*time.Millisecond || took > drainTime+5*time.Second {
 		t.Errorf("drained %v after it was applied, want the drain's %v", took, drainTime)
 	}
-	if cut := s.metric("viridian_proxy_cut_total", second); cut != 3*of {
-		t.Errorf("%d requests are counted as cut, want %d", cut, 3*of)
-	}
+	s.counts("viridian_proxy_cut_total", second, 3*of)
 
 	v := routertest.Check(traffic.Stop(), s.flips)
 	if !v.Clean() {
@@ -78,8 +72,9 @@ func (s *shop) drained(revision int64) client.Switch {
 	return *res.JSON200
 }
 
-// metric reads a number of a generation from the replica's metrics; -1 when it is not there.
-func (s *shop) metric(name string, generation int) int {
+// metric reads a number of a generation from the replica's metrics: 0 when they do not name the generation. It is
+// false when they cannot be read.
+func (s *shop) metric(name string, generation int) (int, bool) {
 	s.Helper()
 	q, err := http.NewRequestWithContext(s.Context(), http.MethodGet, "http://"+s.api+"/metrics", nil)
 	if err != nil {
@@ -88,20 +83,26 @@ func (s *shop) metric(name string, generation int) int {
 	q.Header.Set("Authorization", "Bearer "+s.token)
 	res, err := quiet.Do(q)
 	if err != nil {
-		s.Fatal(err)
+		return 0, false
 	}
 	defer res.Body.Close()
 	series := fmt.Sprintf("%s{environment=%q,generation=\"%d\"} ", name, s.name, generation)
-	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+	lines := bufio.NewScanner(res.Body)
+	for lines.Scan() {
 		if text, ok := strings.CutPrefix(lines.Text(), series); ok {
 			n, err := strconv.ParseFloat(text, 64)
-			if err != nil {
-				s.Fatal(err)
-			}
-			return int(n)
+			return int(n), err == nil
 		}
 	}
-	return -1
+	return 0, lines.Err() == nil && res.StatusCode == http.StatusOK
+}
+
+// counts checks a number of a generation in the metrics.
+func (s *shop) counts(name string, generation, want int) {
+	s.Helper()
+	if n, ok := s.metric(name, generation); !ok || n != want {
+		s.Errorf("%s of generation %d is %d (read: %v), want %d", name, generation, n, ok, want)
+	}
 }
 
 // openings are answers that have begun and wait for their instance, and WebSockets.
@@ -191,26 +192,46 @@ func (o *openings) endWhole() {
 	}
 }
 
+// ending is how something that was open came to its end.
+type ending struct {
+	what string
+	text string // that came before the end
+	err  error
+	at   time.Time
+}
+
+// endings reads everything that is open at once, each to its end.
+func (o *openings) endings() []ending {
+	ended := make(chan ending)
+	for _, res := range o.answers {
+		go func() {
+			rest, err := io.ReadAll(res.Body)
+			ended <- ending{res.Request.URL.Path, string(rest), err, time.Now()}
+		}()
+	}
+	for i, c := range o.sockets {
+		go func() {
+			_, got, err := c.Read(o.ctx)
+			ended <- ending{fmt.Sprintf("WebSocket %d", i), string(got), err, time.Now()}
+		}()
+	}
+	var all []ending
+	for range len(o.answers) + len(o.sockets) {
+		all = append(all, <-ended)
+	}
+	return all
+}
+
 // areCut checks that everything goes on until the drain, which began a little before applied, is over, and ends then.
 func (o *openings) areCut(applied time.Time) {
 	o.Helper()
 	const slack = 500 * time.Millisecond // applied is when the caller knew; the drain began when the table was swapped
-	check := func(what string) {
-		o.Helper()
-		if after := time.Since(applied); after < drainTime-slack || after > drainTime+5*time.Second {
-			o.Errorf("%s ended %v after the flip, want the drain's %v", what, after, drainTime)
+	for _, e := range o.endings() {
+		if strings.Contains(e.text, "done") || (e.err == nil && strings.HasPrefix(e.what, "WebSocket")) {
+			o.Errorf("%s ends with %q (%v) although its instance did not end it", e.what, e.text, e.err)
 		}
-	}
-	for _, res := range o.answers {
-		if rest, err := io.ReadAll(res.Body); strings.Contains(string(rest), "done") {
-			o.Errorf("%s ends with %q (%v) although its instance did not end it", res.Request.URL.Path, rest, err)
+		if after := e.at.Sub(applied); after < drainTime-slack || after > drainTime+5*time.Second {
+			o.Errorf("%s ended %v after the flip, want the drain's %v (%v)", e.what, after, drainTime, e.err)
 		}
-		check(res.Request.URL.Path)
-	}
-	for i, c := range o.sockets {
-		if _, _, err := c.Read(o.ctx); err == nil || o.ctx.Err() != nil {
-			o.Errorf("WebSocket %d was not ended: %v", i, err)
-		}
-		check(fmt.Sprintf("WebSocket %d", i))
 	}
 }

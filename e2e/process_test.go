@@ -1,12 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -85,14 +85,16 @@ func (p *process) killed() bool {
 	return ok && status.Signaled() && status.Signal() == syscall.SIGKILL
 }
 
-// tail is the end of what the process wrote.
+// tail is the end of what the process wrote, requests that went well left out.
 func tail(path string, lines int) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err.Error()
 	}
-	all := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
-	return string(bytes.Join(slices.Clone(all[max(0, len(all)-lines):]), []byte("\n")))
+	all := slices.DeleteFunc(strings.Split(strings.TrimSpace(string(text)), "\n"), func(line string) bool {
+		return strings.Contains(line, "level=INFO msg=request ")
+	})
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // patience is how long a test waits for what must happen, on a machine that is busy with other tests.

@@ -20,6 +20,7 @@ type shop struct {
 	host     string
 	backends map[int]*routertest.Backend // by generation
 	flips    []routertest.Flip           // that were applied
+	last     int                         // the highest generation number
 	spec     client.EnvironmentSpec
 }
 
@@ -50,7 +51,7 @@ func (s *shop) put() {
 // register records a new generation with one new instance and returns its number.
 func (s *shop) register() int {
 	s.Helper()
-	number := len(s.backends) + 1
+	number := s.last + 1
 	res, err := s.client.RegisterGenerationWithResponse(s.Context(), s.name, nil, s.registration(number))
 	if err != nil || res.JSON201 == nil {
 		s.Fatalf("register: %v %s", err, body(res))
@@ -58,14 +59,16 @@ func (s *shop) register() int {
 	if res.JSON201.Number != number {
 		s.Fatalf("registered as generation %d, want %d", res.JSON201.Number, number)
 	}
+	s.last = number
 	return number
 }
 
-// registration starts the instance of a generation and describes it.
+// registration describes a generation, and starts its instance unless that runs already.
 func (s *shop) registration(number int) client.RegisterRequest {
-	b := routertest.NewBackend(s, number)
-	s.backends[number] = b
-	in := b.Instance("web-1")
+	if s.backends[number] == nil {
+		s.backends[number] = routertest.NewBackend(s, number)
+	}
+	in := s.backends[number].Instance("web-1")
 	return client.RegisterRequest{Version: fmt.Sprintf("1.%d.0", number),
 		Groups: []client.Group{{Service: "web", Instances: []client.Instance{{Id: in.ID, Address: in.Address, Port: in.Port}}}}}
 }
@@ -159,6 +162,26 @@ func (s *shop) route() client.Route {
 		s.Fatalf("show route: %v %s", err, body(res))
 	}
 	return *res.JSON200
+}
+
+// inOrder says whether every node was seen at the present route.
+func (s *shop) inOrder() bool {
+	res, err := s.client.ShowRouteWithResponse(s.Context(), s.name)
+	if err != nil || res.JSON200 == nil {
+		return false
+	}
+	for _, r := range res.JSON200.Receipts {
+		if r.State != client.ReceiptStateInSync {
+			return false
+		}
+	}
+	return len(res.JSON200.Receipts) > 0
+}
+
+// promotable says whether nothing stands in the way of a promote of the generation.
+func (s *shop) promotable(number int) bool {
+	res, err := s.client.PlanPromotionWithResponse(s.Context(), s.name, number, client.PlanPromotionJSONRequestBody{})
+	return err == nil && res.JSON200 != nil && res.JSON200.Promotable
 }
 
 // switches lists every switch, newest first.

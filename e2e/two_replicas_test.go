@@ -28,7 +28,7 @@ func TestProveTwoReplicas(t *testing.T) {
 
 	onA, onB := s.load(2, 1), s.on(b).load(2, 1)
 	flips := count(10, 100)
-	c := &cycle{shop: s, live: 1}
+	c := &cycle{shop: s}
 	for range flips {
 		c.next()
 	}

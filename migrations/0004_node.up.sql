@@ -41,8 +41,8 @@ CREATE TABLE receipt (
 );
 CREATE FUNCTION receipt_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.incarnation = OLD.incarnation AND NEW.revision < OLD.revision THEN
-        RAISE EXCEPTION 'node % of %: one incarnation never goes back from revision % to %', OLD.node, OLD.router, OLD.revision, NEW.revision
+    IF NEW.incarnation = OLD.incarnation AND NEW.revision < OLD.revision AND NEW.grade = 'fenced' THEN
+        RAISE EXCEPTION 'fenced node % of %: one incarnation never goes back from revision % to %', OLD.node, OLD.router, OLD.revision, NEW.revision
             USING ERRCODE = 'check_violation', CONSTRAINT = 'receipt_never_back';
     END IF;
     RETURN NEW;

@@ -129,24 +129,9 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 		}
 	}
 	for _, g := range e.Generations {
-		if until, ends := e.KeptUntil(g); ends {
-			add(until)
-		}
-		if at, ok := e.cleanableAt(g); ok {
-			add(at)
-		}
 		silence = silence || g.State == Registered || g.State == Validating || g.Promote
-		switch g.State {
-		case Registered:
-			add(g.CreatedAt.Add(e.Spec.Validation.Timeout.Std()))
-		case Validating:
-			if g.Checked.Deadline != nil {
-				add(*g.Checked.Deadline)
-			}
-		case Ready:
-			if g.Checked.FinishedAt != nil {
-				add(g.Checked.FinishedAt.Add(e.Spec.Validation.ValidFor.Std() + 1))
-			}
+		if at, ok := e.deadline(g); ok {
+			add(at)
 		}
 	}
 	if silence {
@@ -155,4 +140,19 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 		}
 	}
 	return next, !next.IsZero()
+}
+
+// deadline is when the generation's state ends by itself, if it does.
+func (e Environment) deadline(g Generation) (time.Time, bool) {
+	switch {
+	case g.State == Registered:
+		return g.CreatedAt.Add(e.Spec.Validation.Timeout.Std()), true
+	case g.State == Validating && g.Checked.Deadline != nil:
+		return *g.Checked.Deadline, true
+	case g.State == Ready && g.Checked.FinishedAt != nil:
+		return g.Checked.FinishedAt.Add(e.Spec.Validation.ValidFor.Std() + 1), true
+	case g.State == Retiring:
+		return e.cleanableAt(g)
+	}
+	return e.KeptUntil(g)
 }

@@ -90,7 +90,7 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		apply  bool
 	}{
 		"in sync":           {func(*Receipt) {}, false},
-		"behind":            {func(r *Receipt) { r.Revision-- }, true},
+		"behind":            {func(r *Receipt) { r.Revision, r.Grade = r.Revision-1, GradeReadBack }, true},
 		"older spec":        {func(r *Receipt) { r.SpecVersion-- }, true},
 		"failed":            {func(r *Receipt) { r.Error = "disk full" }, true},
 		"other incarnation": {func(r *Receipt) { r.Incarnation = "a0" }, true},

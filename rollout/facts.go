@@ -70,10 +70,12 @@ func (s Staging) sameAs(o Staging) bool {
 	return s.Generation == o.Generation && s.Router == o.Router && s.Node == o.Node
 }
 
-// receipt takes what a node does, unless it says less than the same incarnation said before: that came late.
+// receipt takes what a node does, unless it came late: a fenced node never goes back in one incarnation. (Of any other
+// a lower revision is news: somebody may have changed it by hand.)
 func (c *change) receipt(r Receipt) {
 	if slices.ContainsFunc(c.e.Receipts, func(old Receipt) bool {
-		return old.Router == r.Router && old.Node == r.Node && old.Incarnation == r.Incarnation && old.Revision > r.Revision
+		return old.Router == r.Router && old.Node == r.Node && old.Incarnation == r.Incarnation &&
+			old.Revision > r.Revision && r.Grade == GradeFenced
 	}) {
 		return
 	}

@@ -106,15 +106,15 @@ func (w *world) unchanged(t Transition, err error) Transition {
 }
 
 // refused wants a command refused with that code.
-func (w *world) refused(code Code) func(Transition, error) *Refusal {
-	return func(_ Transition, err error) *Refusal {
+func (w *world) refused(code Code) func(Transition, error) Refusal {
+	return func(_ Transition, err error) Refusal {
 		w.Helper()
 		r := refusal(err)
 		if r == nil || r.Code != code {
 			w.Fatalf("got %v, want a refusal %s", err, code)
 		}
 		checkRefusal(w, w.e, r)
-		return r
+		return *r
 	}
 }
 

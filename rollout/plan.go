@@ -32,8 +32,8 @@ func (e Environment) Plan(cmd PromoteCommand, now time.Time) (Plan, error) {
 	}
 	p := Plan{Generation: g.Number, CurrentRevision: e.Revision, Revision: e.Revision, From: e.Live,
 		Weights: e.Weights, RollbackTarget: e.Previous}
-	if err, ok := e.expect(cmd.ExpectedRevision).(*Refusal); ok {
-		p.Blocked = append(p.Blocked, err)
+	if r := e.expect(cmd.ExpectedRevision); r != nil {
+		p.Blocked = append(p.Blocked, r)
 	}
 	if !e.promoted(g) {
 		p.Blocked = append(p.Blocked, e.promoteBlocks(g, cmd, now)...)

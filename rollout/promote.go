@@ -114,7 +114,7 @@ func weightsTo(number int, before Weights) Weights {
 }
 
 // expect checks a caller's idea of the present revision; it is looked at before anything else.
-func (e Environment) expect(revision *int64) error {
+func (e Environment) expect(revision *int64) *Refusal {
 	if revision != nil && *revision != e.Revision {
 		return e.refuse(RevisionMismatch, "look at what changed, then ask again with the present revision",
 			"the environment is at revision %d, not %d", e.Revision, *revision)

@@ -164,6 +164,9 @@ func TestSettle_AppliedNeedsThePresentIncarnationAndHash(t *testing.T) {
 			t.Errorf("%s: %s", name, w.e.Switch.Status)
 		}
 		w.applied()
+		if wrong.Revision > w.e.Revision {
+			continue // a fenced node does not come back from there
+		}
 		if w.e.Switch.Status != Applied || w.e.Switch.AppliedAt == nil {
 			t.Errorf("%s: %s in the end", name, w.e.Switch.Status)
 		}

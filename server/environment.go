@@ -225,4 +225,3 @@ func cursor(next string) *string {
 	}
 	return &next
 }
-

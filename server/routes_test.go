@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/go-chi/chi/v5"
-
 )
 
 // TestRoutes_AreTheContract walks the chi tree and the contract, and compares them both ways.

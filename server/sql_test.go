@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -11,12 +12,7 @@ import (
 // sql does to the database what time or an operator would.
 func (w *world) sql(statement string) {
 	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), w.database)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(w.t.Context())
-	if _, err := conn.Exec(w.t.Context(), statement); err != nil {
+	if _, err := w.connection().Exec(w.t.Context(), statement); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -24,11 +20,7 @@ func (w *world) sql(statement string) {
 // fingerprint is a hash of every row of the tables that commands write.
 func (w *world) fingerprint() string {
 	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), w.database)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer conn.Close(w.t.Context())
+	conn := w.connection()
 	sum := sha256.New()
 	for _, query := range []string{`SELECT e::text FROM environment e ORDER BY 1`, `SELECT v::text FROM spec_version v ORDER BY 1`,
 		`SELECT g::text FROM generation g ORDER BY 1`, `SELECT i::text FROM instance i ORDER BY 1`, `SELECT s::text FROM switch s ORDER BY 1`,
@@ -45,4 +37,18 @@ func (w *world) fingerprint() string {
 		fmt.Fprintln(sum, query, strings.Join(list, "\n"))
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil))
+}
+
+// connection is the test's own, past the store.
+func (w *world) connection() *pgx.Conn {
+	w.t.Helper()
+	if w.conn == nil {
+		conn, err := pgx.Connect(w.t.Context(), w.database)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+		w.conn = conn
+	}
+	return w.conn
 }

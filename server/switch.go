@@ -219,4 +219,3 @@ func asOf(e rollout.Environment) time.Time {
 	}
 	return newest
 }
-

@@ -19,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
+	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -46,6 +47,9 @@ type world struct {
 	http     *http.Client
 	contract *contractCheck
 	logs     *lockedBuffer
+	start    func() // starts the loops
+	stop     func() // ends them
+	conn     *pgx.Conn
 
 	mu      sync.Mutex
 	secrets []string
@@ -84,8 +88,9 @@ func newWorld(t *testing.T, run loops) *world {
 		t.Fatal(err)
 	}
 	w.server = handler.(*server)
+	w.start = func() { w.run(controller.NewFollower(o).Run, controller.NewWorker(o).Run, proxy.Run) }
 	if run {
-		w.run(controller.NewFollower(o).Run, controller.NewWorker(o).Run, proxy.Run)
+		w.start()
 	}
 	w.serve(handler, raw)
 	t.Cleanup(w.noSecretInLogs)
@@ -98,7 +103,8 @@ func (w *world) run(loops ...func(context.Context) error) {
 	for _, loop := range loops {
 		wait.Go(func() { _ = loop(ctx) })
 	}
-	w.t.Cleanup(func() { cancel(); wait.Wait() })
+	w.stop = func() { cancel(); wait.Wait() }
+	w.t.Cleanup(w.stop)
 }
 
 func (w *world) serve(handler http.Handler, raw []byte) {
@@ -110,6 +116,7 @@ func (w *world) serve(handler http.Handler, raw []byte) {
 	w.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
+		w.contract.transport.CloseIdleConnections()
 		if err := listening.Config.Shutdown(ctx); err != nil {
 			w.t.Errorf("the server does not end: %v", err)
 		}
@@ -277,7 +284,9 @@ func (w *world) awaitState(environment string, number int, state string) {
 	w.until(func() bool {
 		w.decode(w.ok("GET", path, ""), &g)
 		return string(g.State) == state
-	}, func() string { return fmt.Sprintf("generation %d is %s (%s), not %s", number, g.State, g.Reason, state) })
+	}, func() string {
+		return fmt.Sprintf("generation %d is %s (%s), not %s", number, g.State, g.Reason, state)
+	})
 }
 
 // until polls a condition with a deadline.
@@ -336,9 +345,10 @@ func (b *lockedBuffer) String() string {
 
 // contractCheck holds every response against openapi.yaml, and notes which operations succeeded.
 type contractCheck struct {
-	t      *testing.T
-	doc    *openapi3.T
-	router routers.Router
+	t         *testing.T
+	transport *http.Transport
+	doc       *openapi3.T
+	router    routers.Router
 
 	mu   sync.Mutex
 	seen map[string]bool // operations that answered as they should
@@ -354,12 +364,12 @@ func newContractCheck(t *testing.T, raw []byte) *contractCheck {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &contractCheck{t: t, doc: contract.Doc, router: router, seen: map[string]bool{}}
+	return &contractCheck{t: t, transport: &http.Transport{MaxIdleConnsPerHost: 16}, doc: contract.Doc, router: router, seen: map[string]bool{}}
 }
 
 // RoundTrip is for http.Client.
 func (c *contractCheck) RoundTrip(r *http.Request) (*http.Response, error) {
-	got, err := http.DefaultTransport.RoundTrip(r)
+	got, err := c.transport.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}

@@ -48,10 +48,18 @@ func (b *batch) json(v any) string {
 	return string(text)
 }
 
-// settings makes the timeouts those of this transaction only.
-func (b *batch) settings(t timeouts) {
+// How plans of prepared statements are chosen. What a turn asks is found by primary key, so that looking for a better
+// plan each time costs more than it can bring; lists with their filters are another matter.
+const (
+	plansOnce   = "force_generic_plan"
+	plansByCase = "auto"
+)
+
+// settings makes the timeouts, and the choice of plans, those of this transaction only.
+func (b *batch) settings(t timeouts, plans string) {
 	b.exec(`SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $2, true),
-		set_config('idle_in_transaction_session_timeout', $3, true)`, millis(t.call), millis(t.lock), millis(t.idle))
+		set_config('idle_in_transaction_session_timeout', $3, true), set_config('plan_cache_mode', $4, true)`,
+		millis(t.call), millis(t.lock), millis(t.idle), plans)
 }
 
 func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }
@@ -104,7 +112,7 @@ func (s *Store) whole(ctx context.Context, begin string, queue func(b *batch)) e
 			committed := false
 			b := &batch{}
 			b.exec(begin)
-			b.settings(s.timeouts)
+			b.settings(s.timeouts, plansByCase)
 			queue(b)
 			b.commit(&committed)
 			if err := b.send(ctx, conn); err != nil && !committed {

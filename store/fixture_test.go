@@ -40,7 +40,9 @@ func newWorld(t testing.TB, change ...func(*store.Options)) *world {
 // open makes one more store on the database, as another replica has.
 func (w *world) open(change ...func(*store.Options)) *store.Store {
 	w.Helper()
-	o := store.Options{URL: w.url, CallTimeout: 30 * time.Second, LockTimeout: 20 * time.Second}
+	// Patient, because many tests share the machine.
+	o := store.Options{URL: w.url, CallTimeout: 60 * time.Second, LockTimeout: 40 * time.Second, IdleTimeout: time.Minute,
+		Timing: rollout.Timing{Silence: time.Hour, Freshness: time.Hour, Grace: time.Second}}
 	for _, fn := range change {
 		fn(&o)
 	}

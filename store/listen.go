@@ -2,18 +2,19 @@ package store
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
-// listenPatience bounds how long a lost connection is tried again at most once; it grows up to this.
+// listenPatience is the longest pause between two tries to connect.
 const listenPatience = 5 * time.Second
 
-// Listen calls notify with the name of each environment that was changed by anybody, and with "" when any may have
-// been: at the start, after a lost connection, and when a node was taken out. It is a hint that saves waiting for the
-// next poll, never the truth: a notification may be lost. It needs a direct connection (Options.ListenURL), blocks
-// until ctx ends, and returns ctx's error.
+// Listen calls notify with the name of each environment that another Store changed, and with "" when any may have been
+// changed: at the start, after a lost connection, and when a node was taken out. What this Store changed is known to
+// whoever asked it to. It is a hint that saves waiting for the next poll, never the truth: a notification may be lost.
+// It needs a direct connection (Options.ListenURL), blocks until ctx ends, and returns ctx's error.
 func (s *Store) Listen(ctx context.Context, notify func(environment string)) error {
 	for gap := firstGap; ; gap = min(2*gap, listenPatience) {
 		err := s.listenOnce(ctx, func(environment string) {
@@ -51,6 +52,11 @@ func (s *Store) listenOnce(ctx context.Context, notify func(environment string))
 		if err != nil {
 			return err
 		}
-		notify(n.Payload)
+		if sender, environment, _ := strings.Cut(n.Payload, " "); sender != s.sender || environment == "" {
+			notify(environment)
+		}
 	}
 }
+
+// hint is the text of a notification: who sends it, and the environment.
+func (s *Store) hint(environment string) string { return s.sender + " " + environment }

@@ -20,7 +20,7 @@ import (
 func TestRace_OneWinnerForEachRevision(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.do("shop", create("shop", spec(t, `{"services": [{"name": "web"}], "retention": {"drain": "0s", "keep_generations": 20}}`)))
+	w.do("shop", create("shop", spec(t, `{"services": [{"name": "web"}], "retention": {"drain": "0s", "keep_generations": 10}}`)))
 	for n := 1; n <= 4; n++ {
 		w.ready("shop", fmt.Sprintf("10.0.0.%d", n), 80)
 	}

@@ -18,8 +18,8 @@ func queueReceipts(b *batch, a *aggregate, environment string) {
 	}, environment)
 }
 
-// writeReceipts keeps the last receipt of each node. One that says less than the same incarnation said before came late
-// and is left out.
+// writeReceipts keeps the last receipt of each node. One in which a fenced node goes back came late and is left out, as
+// rollout does.
 func writeReceipts(b *batch, environment string, receipts []rollout.Receipt) {
 	for _, r := range receipts {
 		inFlight := `{}`
@@ -31,7 +31,7 @@ func writeReceipts(b *batch, environment string, receipts []rollout.Receipt) {
 			ON CONFLICT (environment, router, node) DO UPDATE SET incarnation = excluded.incarnation, revision = excluded.revision,
 				spec_version = excluded.spec_version, hash = excluded.hash, weights = excluded.weights, in_flight = excluded.in_flight,
 				at = excluded.at, grade = excluded.grade, error = excluded.error
-			WHERE r.incarnation <> excluded.incarnation OR r.revision <= excluded.revision`,
+			WHERE r.incarnation <> excluded.incarnation OR r.revision <= excluded.revision OR excluded.grade <> 'fenced'`,
 			environment, r.Router, r.Node, r.Incarnation, r.Revision, r.SpecVersion, r.Hash, weightsText(b, r.Weights), inFlight,
 			r.At, string(r.Grade), r.Error)
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +46,7 @@ type Store struct {
 	failpoints *failpoint.Set
 	log        *slog.Logger
 	clock      clockwork.Clock
+	sender     string // names this Store in its notifications
 }
 
 type timeouts struct{ call, lock, idle time.Duration }
@@ -64,7 +66,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", err)
 		}
 	}
-	s := &Store{listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
 		timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {

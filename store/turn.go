@@ -118,7 +118,7 @@ func (s *Store) takeOnce(ctx context.Context, t turn) (*keyRecord, error) {
 func (s *Store) begin(ctx context.Context, conn *pgxpool.Conn, t turn) (now time.Time, known keyRecord, err error) {
 	b := &batch{}
 	b.exec(`BEGIN`)
-	b.settings(s.timeouts)
+	b.settings(s.timeouts, plansOnce)
 	if t.key != nil {
 		known.claim(b, *t.key)
 	}
@@ -139,7 +139,7 @@ func (s *Store) commit(ctx context.Context, conn *pgxpool.Conn, t turn, out *wri
 		insertKey(&out.batch, *key, out.answer)
 	}
 	for _, environment := range out.notify {
-		out.exec(`SELECT pg_notify('viridian', $1)`, environment)
+		out.exec(`SELECT pg_notify('viridian', $1)`, s.hint(environment))
 	}
 	if err := queueEvents(&out.batch, out.chain, out.events); err != nil {
 		return &ownError{err}

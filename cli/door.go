@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// door is a listener with its server, and an end that loses no request. (Shutdown of net/http alone drops requests:
+// those in the queue of the socket, and those that are just being read.)
+type door struct {
+	server   *http.Server
+	listener net.Listener
+	inside   http.Handler
+
+	begun   atomic.Int64  // requests
+	open    atomic.Int64  // requests and upgraded connections
+	ending  atomic.Bool   // clients are asked to connect anew
+	quiet   chan struct{} // a hint that open has come down to 0
+	stopped chan struct{} // closed when nothing is accepted any more
+}
+
+// newDoor puts the server, whose handler is kept as it is, behind the listener.
+func newDoor(server *http.Server, listener net.Listener) *door {
+	d := &door{server: server, listener: lastCallOf(listener), inside: server.Handler,
+		quiet: make(chan struct{}, 1), stopped: make(chan struct{})}
+	server.Handler = d
+	return d
+}
+
+// ServeHTTP counts the request and passes it on.
+func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	d.begun.Add(1)
+	d.open.Add(1)
+	defer func() {
+		if d.open.Add(-1) == 0 && d.ending.Load() {
+			select {
+			case d.quiet <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	if d.ending.Load() && r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Connection", "close")
+	}
+	d.inside.ServeHTTP(w, r)
+}
+
+// serve accepts until close is called.
+func (d *door) serve() error {
+	defer close(d.stopped)
+	err := d.server.Serve(d.listener)
+	if d.ending.Load() && (errors.Is(err, net.ErrClosed) || errors.Is(err, http.ErrServerClosed)) {
+		return nil
+	}
+	return err
+}
+
+// close goes on for the time of delay, asking clients to connect anew; then accepts no more, and gives what is open
+// the time of drain. It returns how many requests and connections were still open then; cut ends those.
+func (d *door) close(delay, drain time.Duration) int64 {
+	d.ending.Store(true)
+	wait(delay)
+	d.listener.Close()
+	<-d.stopped
+	patience, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	// Whoever could connect has a moment to send a request; after that, what is connected is idle or is being answered.
+	for before := int64(-1); before != d.begun.Load() && patience.Err() == nil; {
+		before = d.begun.Load()
+		wait(lastOrders)
+	}
+	_ = d.server.Shutdown(patience) // waits for requests, but not for upgraded connections
+	for d.open.Load() > 0 && patience.Err() == nil {
+		select {
+		case <-d.quiet:
+		case <-patience.Done():
+		}
+	}
+	return d.open.Load()
+}
+
+// cut ends what is still open, after a moment for last answers to get out.
+func (d *door) cut() {
+	moment, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = d.server.Shutdown(moment) // what does not end is cut by the next line
+	_ = d.server.Close()
+}
+
+func wait(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	<-timer.C
+}
