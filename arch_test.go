@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 // testArrows are packages that any test may import besides, except the tests of rollout.
 var testArrows = []string{
 	"client", "failpoint", "migrations", "rollout", "store",
-	"store/pglocal", "store/storetest", "router/builtin", "router/routertest", "registry/static", "registry/registrytest",
+	"store/pglocal", "store/storetest", "router/builtin", "router/routertest", "registry", "registry/static", "registry/registrytest",
 }
 
 // outside says which packages may import a foreign one, tests left out.

@@ -18,6 +18,7 @@ type config struct {
 	LeaseTTL    time.Duration
 	Poll        time.Duration
 	CallTimeout time.Duration
+	NodeSilence time.Duration
 
 	ShutdownDelay time.Duration
 	DrainTimeout  time.Duration
@@ -63,6 +64,10 @@ func resolve(from sources) (config, []settingValue, []failure) {
 			shown := v.redacted()
 			wrong = append(wrong, failure{what: s.key + " " + shown + " (" + v.Origin + "): " + err.Error(), fix: s.usage, usage: true})
 		}
+	}
+	if len(wrong) == 0 && c.NodeSilence < 3*c.Poll {
+		wrong = append(wrong, failure{what: "node_silence is less than three times poll", usage: true,
+			fix: "give a longer node_silence, so that a replica is not given up for one late sign of life"})
 	}
 	return c, values, wrong
 }

@@ -67,6 +67,7 @@ func TestConfig_Mistakes(t *testing.T) {
 		enough + "registries: {consul: {address: x}}\n":       "registries.consul is not supported in this version",
 		"database_url: postgres://u@db/v\nnode_name: \"-\"\n": "node_name - (viridian.yaml line 2): not a name that fits",
 		"node_name: n1\n":                                     "database_url is not set\n  fix: set database_url",
+		enough + "poll: 5s\n":                                 "node_silence is less than three times poll",
 		"- a\n":                                               "is not a list of keys and values",
 		enough + "---\na: b\n":                                "more than one document",
 		"a: [\n":                                              "is not valid YAML",

@@ -41,18 +41,16 @@ type replica struct {
 }
 
 // newReplica opens what the replica needs, in the order of what matters: its last routes and the port for traffic
-// come first. The database is only named here. On an error nothing is left open.
+// come before the API. The database is only named here. On an error nothing is left open.
 func newReplica(p *program, cfg config, log *slog.Logger) (*replica, error) {
 	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), migrated: make(chan struct{})}
 	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
 		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	err := errors.Join(r.armFailpoints(), r.openProxy(), r.openStore())
-	if err == nil {
-		err = r.openAPI(p)
-	}
-	if err != nil {
-		r.close()
-		return nil, err
+	for _, open := range []func() error{r.armFailpoints, r.nameDatabase, r.openProxy, func() error { return r.openAPI(p) }} {
+		if err := open(); err != nil {
+			r.close()
+			return nil, err
+		}
 	}
 	return r, nil
 }
@@ -89,7 +87,10 @@ func (r *replica) openProxy() error {
 
 // writable makes the folder and says what to do when nothing can be written there.
 func writable(dir string) error {
-	err := os.MkdirAll(dir, 0o700)
+	err := os.MkdirAll(filepath.Dir(dir), 0o755) // others may have folders beside it
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
 	if err == nil {
 		var probe *os.File
 		if probe, err = os.CreateTemp(dir, ".writable-*"); err == nil {
@@ -107,7 +108,8 @@ func writable(dir string) error {
 		fix: fmt.Sprintf("let user %d write it, or choose another one with state_dir (--state-dir)", os.Geteuid())}
 }
 
-func (r *replica) openStore() (err error) {
+// nameDatabase makes the store, which connects when it is asked something.
+func (r *replica) nameDatabase() (err error) {
 	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
 		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
 	if err != nil {
@@ -119,6 +121,7 @@ func (r *replica) openStore() (err error) {
 // timing is what decisions take for silence, and how long a late worker may still do something.
 func (r *replica) timing() rollout.Timing {
 	t := rollout.DefaultTiming
+	t.Silence = r.config.NodeSilence
 	t.Grace = r.config.LeaseTTL + r.config.CallTimeout
 	return t
 }

@@ -22,7 +22,7 @@ func (p *program) serveCommand() *cli.Command {
 			"   proxy:\n" +
 			"     listen: \":8080\"\n" +
 			"   node_name: edge-1\n" +
-			"   state_dir: /var/lib/viridian\n" +
+			"   state_dir: /var/lib/viridian/state\n" +
 			"   log:\n" +
 			"     format: json\n\n" +
 			"   viridian serve --config viridian.yaml",

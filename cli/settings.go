@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"viridian/rollout"
 	"viridian/rollout/controller"
 )
 
@@ -57,7 +58,7 @@ func settings() []setting {
 			usage: "HOST:PORT that traffic comes in on"},
 		{key: "node_name", preset: hostname, take: nodeName,
 			usage: "the name of this replica, unique and stable over restarts: letters, digits, dots, dashes"},
-		{key: "state_dir", preset: is("/var/lib/viridian"), take: text(func(c *config) *string { return &c.StateDir }),
+		{key: "state_dir", preset: is("/var/lib/viridian/state"), take: text(func(c *config) *string { return &c.StateDir }),
 			usage: "a folder that this replica may write: its last routes, which it serves when the database is away"},
 		{key: "lease_ttl", preset: span(controller.DefaultLeaseTTL),
 			take:  within(func(c *config) *time.Duration { return &c.LeaseTTL }, 300*time.Millisecond, time.Minute),
@@ -68,6 +69,9 @@ func settings() []setting {
 		{key: "call_timeout", preset: span(controller.DefaultCallTimeout),
 			take:  within(func(c *config) *time.Duration { return &c.CallTimeout }, 100*time.Millisecond, time.Minute),
 			usage: "100ms to 1m: bounds one call to the database, a router or a registry"},
+		{key: "node_silence", preset: span(rollout.DefaultTiming.Silence),
+			take:  within(func(c *config) *time.Duration { return &c.NodeSilence }, time.Second, time.Hour),
+			usage: "1s to 1h, the same on every replica: a replica that is silent for this long is no longer waited for by switches"},
 		{key: "shutdown_delay", preset: is("1s"),
 			take:  within(func(c *config) *time.Duration { return &c.ShutdownDelay }, 0, time.Hour),
 			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew"},

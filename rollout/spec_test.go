@@ -175,7 +175,7 @@ func TestParseSpec_RefusesInvalid(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			mustRefuseSpec(t, c.raw, InvalidRequest, c.pointer, c.detail)
+			_ = mustRefuseSpec(t, c.raw, InvalidRequest, c.pointer, c.detail)
 		})
 	}
 }

@@ -102,21 +102,18 @@ func (s *server) forget(id string) {
 	delete(s.tokens.known, id)
 }
 
-// touch records that the token was used, besides the request and once a minute.
+// touch records that the token was used, beside the request and once a minute.
 func (s *server) touch(id string) {
 	now := s.Clock.Now()
 	s.tokens.mu.Lock()
-	due := now.Sub(s.tokens.touched[id]) >= touchEvery
-	if due {
-		if len(s.tokens.touched) >= maxTokens {
-			clear(s.tokens.touched)
-		}
-		s.tokens.touched[id] = now
-	}
-	s.tokens.mu.Unlock()
-	if !due {
+	defer s.tokens.mu.Unlock()
+	if now.Sub(s.tokens.touched[id]) < touchEvery || s.running.Err() != nil {
 		return
 	}
+	if len(s.tokens.touched) >= maxTokens {
+		clear(s.tokens.touched)
+	}
+	s.tokens.touched[id] = now
 	s.background.Go(func() {
 		ctx, cancel := context.WithTimeout(s.running, saveTime)
 		defer cancel()

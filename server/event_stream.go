@@ -58,12 +58,7 @@ type eventStream struct {
 // VisitStreamEventsResponse writes until the caller goes, its token ends, or the server stops.
 func (s *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	wake := make(chan struct{}, 1)
-	defer s.Service.Hub.Subscribe(s.filter.Environment, func(string, *rollout.Environment) {
-		select {
-		case wake <- struct{}{}:
-		default:
-		}
-	})()
+	defer s.Service.Hub.Subscribe(s.filter.Environment, s.waker(wake))()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // a buffering proxy in front would hold events back
@@ -84,6 +79,24 @@ func (s *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 		}
 		if !more && !s.pause(w, connection, wake, poll, alive) {
 			return nil
+		}
+	}
+}
+
+// waker is told what happens in this process, and wakes the stream where there may be an event in it: readings that
+// are only newer come all the time, and leave an environment's version as it is.
+func (s *eventStream) waker(wake chan<- struct{}) func(name string, e *rollout.Environment) {
+	versions := map[string]int64{} // the hub calls one at a time
+	return func(name string, e *rollout.Environment) {
+		if name != "" && !s.caller.Sees(name) || e != nil && e.Version == versions[name] {
+			return
+		}
+		if e != nil {
+			versions[name] = e.Version
+		}
+		select {
+		case wake <- struct{}{}:
+		default:
 		}
 	}
 }

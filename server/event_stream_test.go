@@ -33,7 +33,7 @@ func (w *world) stream(token, query string, header map[string]string) *stream {
 	for name, value := range header {
 		r.Header.Set(name, value)
 	}
-	got, err := w.http.Do(r)
+	got, err := w.http.Do(r) //nolint:bodyclose // the goroutine below closes it at the end of the stream
 	if err != nil {
 		w.t.Fatal(err)
 	}

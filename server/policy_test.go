@@ -1,24 +1,6 @@
 package server
 
-import (
-	"os"
-	"testing"
-
-	"viridian/server/api"
-)
-
-func loadContract(t *testing.T) *api.Contract {
-	t.Helper()
-	raw, err := os.ReadFile("../openapi.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	contract, err := api.LoadContract(t.Context(), raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return contract
-}
+import "testing"
 
 func TestCan(t *testing.T) {
 	t.Parallel()

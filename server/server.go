@@ -54,8 +54,16 @@ var _ api.StrictServerInterface = handlers{}
 // New makes the handler of the whole API. It starts nothing. An error means that the options, the contract and the
 // routes do not fit together. Serve it with [HTTPServer], so that event streams end when that is shut down.
 func New(o Options) (http.Handler, error) {
-	if o.Service == nil || o.Store == nil || len(o.OpenAPI) == 0 {
-		return nil, errors.New("the server needs the use cases, a store and the contract")
+	contract, err := api.LoadContract(context.Background(), o.OpenAPI)
+	if err != nil {
+		return nil, err
+	}
+	return newServer(o, contract)
+}
+
+func newServer(o Options, contract *api.Contract) (*server, error) {
+	if o.Service == nil || o.Store == nil {
+		return nil, errors.New("the server needs the use cases and a store")
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -65,10 +73,6 @@ func New(o Options) (http.Handler, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
-	}
-	contract, err := api.LoadContract(context.Background(), o.OpenAPI)
-	if err != nil {
-		return nil, err
 	}
 	s := &server{Options: o, contract: contract,
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
@@ -89,7 +93,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 
 // shutdown ends event streams and waits, and what is still written beside requests.
 func (s *server) shutdown() {
+	s.tokens.mu.Lock() // so that nothing begins in the background any more
 	s.stop()
+	s.tokens.mu.Unlock()
 	s.background.Wait()
 }
 

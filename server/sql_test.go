@@ -34,7 +34,7 @@ func (w *world) fingerprint() string {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		fmt.Fprintln(sum, query, strings.Join(list, "\n"))
+		sum.Write([]byte(query + strings.Join(list, "\n")))
 	}
 	return fmt.Sprintf("%x", sum.Sum(nil))
 }

@@ -10,15 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/jackc/pgx/v5"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
@@ -78,21 +74,17 @@ func newWorld(t *testing.T, run loops) *world {
 	o := controller.Options{Store: w.store, Hub: controller.NewHub(), Clock: clock, Random: func() float64 { return 0.5 }, Failpoints: &failpoint.Set{},
 		Log: log, Local: proxy, Node: w.node, Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: clock, Logger: log})},
 		LeaseTTL: time.Second, Poll: 100 * time.Millisecond, CallTimeout: 5 * time.Second}
-	raw, err := os.ReadFile("../openapi.yaml")
+	c := loadContract(t)
+	w.server, err = newServer(Options{Service: controller.NewService(o), Store: w.store, OpenAPI: contractFile(t), Log: log, Clock: clock,
+		Metrics: prometheus.NewRegistry(), Measurer: proxy, ProxyReady: func() bool { return true }, Version: "test"}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	handler, err := New(Options{Service: controller.NewService(o), Store: w.store, OpenAPI: raw, Log: log, Clock: clock,
-		Metrics: prometheus.NewRegistry(), Measurer: proxy, ProxyReady: func() bool { return true }, Version: "test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.server = handler.(*server)
 	w.start = func() { w.run(controller.NewFollower(o).Run, controller.NewWorker(o).Run, proxy.Run) }
 	if run {
 		w.start()
 	}
-	w.serve(handler, raw)
+	w.serve(c)
 	t.Cleanup(w.noSecretInLogs)
 	return w
 }
@@ -107,10 +99,10 @@ func (w *world) run(loops ...func(context.Context) error) {
 	w.t.Cleanup(w.stop)
 }
 
-func (w *world) serve(handler http.Handler, raw []byte) {
+func (w *world) serve(c *api.Contract) {
 	w.t.Helper()
 	listening := httptest.NewUnstartedServer(nil)
-	listening.Config = HTTPServer(handler)
+	listening.Config = HTTPServer(w.server)
 	listening.Start()
 	w.url = listening.URL
 	w.t.Cleanup(func() {
@@ -123,7 +115,7 @@ func (w *world) serve(handler http.Handler, raw []byte) {
 		listening.Close()
 		w.server.shutdown()
 	})
-	w.contract = newContractCheck(w.t, raw)
+	w.contract = newContractCheck(w.t, c)
 	w.http = &http.Client{Transport: w.contract, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
@@ -341,121 +333,4 @@ func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.String()
-}
-
-// contractCheck holds every response against openapi.yaml, and notes which operations succeeded.
-type contractCheck struct {
-	t         *testing.T
-	transport *http.Transport
-	doc       *openapi3.T
-	router    routers.Router
-
-	mu   sync.Mutex
-	seen map[string]bool // operations that answered as they should
-}
-
-func newContractCheck(t *testing.T, raw []byte) *contractCheck {
-	t.Helper()
-	contract, err := api.LoadContract(t.Context(), raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := gorillamux.NewRouter(contract.Doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &contractCheck{t: t, transport: &http.Transport{MaxIdleConnsPerHost: 16}, doc: contract.Doc, router: router, seen: map[string]bool{}}
-}
-
-// RoundTrip is for http.Client.
-func (c *contractCheck) RoundTrip(r *http.Request) (*http.Response, error) {
-	got, err := c.transport.RoundTrip(r)
-	if err != nil {
-		return nil, err
-	}
-	place := r.Method + " " + r.URL.Path
-	if got.Header.Get("X-Request-Id") == "" || got.Header.Get("X-Content-Type-Options") != "nosniff" {
-		c.t.Errorf("%s: %d lacks X-Request-Id or nosniff", place, got.StatusCode)
-	}
-	kind, _, _ := strings.Cut(got.Header.Get("Content-Type"), ";")
-	if kind == "text/event-stream" {
-		c.note("StreamEvents")
-		return got, nil // it has no end to wait for
-	}
-	raw, err := io.ReadAll(got.Body)
-	got.Body.Close()
-	got.Body = io.NopCloser(bytes.NewReader(raw))
-	if err != nil {
-		return got, err
-	}
-	if got.StatusCode >= 400 {
-		c.problem(place, got, kind, raw)
-		if got.StatusCode == http.StatusConflict && strings.Contains(string(raw), `"generation_immutable"`) {
-			c.note(map[string]string{"PUT": "ReplaceGeneration", "PATCH": "PatchGeneration"}[r.Method])
-		}
-		return got, nil
-	}
-	c.success(place, r, got, kind, raw)
-	return got, nil
-}
-
-func (c *contractCheck) problem(place string, got *http.Response, kind string, raw []byte) {
-	var p api.Problem
-	if err := json.Unmarshal(raw, &p); err != nil || kind != "application/problem+json" {
-		c.t.Errorf("%s: %d is no problem but %s: %.200s", place, got.StatusCode, kind, raw)
-		return
-	}
-	c.visit(place, c.doc.Components.Schemas["Problem"].Value, raw)
-	if p.Status != got.StatusCode || len(p.Fixes) == 0 || p.Detail == "" || p.RequestId != got.Header.Get("X-Request-Id") {
-		c.t.Errorf("%s: the problem does not fit its response, or has no fix: %s", place, raw)
-	}
-}
-
-func (c *contractCheck) success(place string, r *http.Request, got *http.Response, kind string, raw []byte) {
-	if r.URL.Path == "/" || r.Method == http.MethodHead {
-		return
-	}
-	route, _, err := c.router.FindRoute(r)
-	if err != nil {
-		c.t.Errorf("%s: %d, and the contract does not know it: %v", place, got.StatusCode, err)
-		return
-	}
-	response := route.Operation.Responses.Status(got.StatusCode)
-	if response == nil {
-		c.t.Errorf("%s: the contract has no answer %d: %s", place, got.StatusCode, raw)
-		return
-	}
-	c.note(route.Operation.OperationID)
-	for name, header := range response.Value.Headers {
-		if header.Value.Required && got.Header.Get(name) == "" {
-			c.t.Errorf("%s: %d lacks the header %s", place, got.StatusCode, name)
-		}
-	}
-	media := response.Value.Content.Get(kind)
-	switch {
-	case len(response.Value.Content) == 0 && len(raw) == 0:
-	case media == nil:
-		c.t.Errorf("%s: %d is %q, which the contract does not have there", place, got.StatusCode, kind)
-	case kind == "application/json":
-		c.visit(place, media.Schema.Value, raw)
-	}
-}
-
-func (c *contractCheck) visit(place string, schema *openapi3.Schema, raw []byte) {
-	decoder := json.NewDecoder(bytes.NewReader(raw))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
-		c.t.Errorf("%s: %v: %s", place, err, raw)
-		return
-	}
-	if err := schema.VisitJSON(value, openapi3.VisitAsResponse(), openapi3.MultiErrors()); err != nil {
-		c.t.Errorf("%s: the response is not what the contract says: %v\n%s", place, err, raw)
-	}
-}
-
-func (c *contractCheck) note(operation string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.seen[operation] = true
 }

@@ -39,6 +39,7 @@ type NewToken struct {
 	Lifetime     time.Duration
 }
 
+//nolint:gosec // column names, no credential
 const tokenColumns = `id, name, role, environments, hash, created_at, created_by, expires_at, last_used_at, revoked_at`
 
 func scanToken(row pgx.CollectableRow) (t Token, err error) {

@@ -218,7 +218,6 @@ type node struct {
 	routes map[string]rollout.Route
 	staged map[string][]int
 	fail   error // every call fails
-	lowest bool  // a lower revision was accepted: never
 }
 
 func newNode(name string) *node {

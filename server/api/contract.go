@@ -31,6 +31,9 @@ func LoadContract(ctx context.Context, raw []byte) (*Contract, error) {
 		return nil, fmt.Errorf("validate openapi.yaml: %w", err)
 	}
 	c := &Contract{Doc: doc, names: map[string]*regexp.Regexp{}}
+	if doc.Components == nil {
+		doc.Components = &openapi3.Components{}
+	}
 	for _, schema := range doc.Components.Schemas {
 		if err := c.compile(schema.Value); err != nil {
 			return nil, err

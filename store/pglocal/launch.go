@@ -66,7 +66,7 @@ func (s *Server) launchLocked(ctx context.Context) error {
 		}
 		tail := s.folder.logTail()
 		if !strings.Contains(tail, "pre-existing shared memory block") || ctx.Err() != nil {
-			return fmt.Errorf("PostgreSQL ended while starting (%v); its log ends:\n%s", p.err, tail)
+			return fmt.Errorf("PostgreSQL ended while starting (%w); its log ends:\n%s", p.err, tail)
 		}
 		// The next log must not be judged by this one's line.
 		if err := s.folder.rotateLog(); err != nil {

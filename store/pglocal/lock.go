@@ -24,7 +24,7 @@ const (
 // any way, and makes sure that no Postgres runs on the cluster. It returns
 // *InUseError when somebody else has it.
 func (f folder) claim(ctx context.Context) (*os.File, error) {
-	file, err := os.OpenFile(f.lock(), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	file, err := os.OpenFile(f.lock(), os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
