@@ -122,6 +122,7 @@ func (s *shop) open(of, generation int) *openings {
 	for range of {
 		o.begin("/slow", "begun\n", generation)
 		o.begin("/sse", "data: begun\n\n", generation)
+		//nolint:bodyclose // of an upgraded connection there is none
 		c, res, err := websocket.Dial(ctx, "ws://"+s.proxy+"/ws", &websocket.DialOptions{Host: s.host})
 		if err != nil {
 			s.Fatalf("open a WebSocket: %v", err)
@@ -152,7 +153,7 @@ func (o *openings) begin(path, beginning string, generation int) {
 	if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != beginning {
 		o.Fatalf("%s begins with %q (%v)", path, got, err)
 	}
-	o.answers = append(o.answers, res)
+	o.answers = append(o.answers, res) //nolint:bodyclose // see Cleanup above
 }
 
 func (s *shop) answeredBy(res *http.Response, generation int) {

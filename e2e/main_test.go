@@ -26,6 +26,9 @@ func count(few, all int) int {
 func report(t *testing.T, format string, args ...any) {
 	t.Helper()
 	line := fmt.Sprintf(format, args...)
+	if t.Failed() {
+		line = "FAILED, see above; counted: " + line
+	}
 	t.Log(line)
 	fmt.Printf("%s: %s\n", t.Name(), line)
 }

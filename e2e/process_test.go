@@ -70,15 +70,6 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// stop ends the process in order.
-func (p *process) stop(t testing.TB) {
-	t.Helper()
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	if !within(patience, p.gone) {
-		t.Fatalf("not ended %v after SIGTERM", patience)
-	}
-}
-
 // killed says whether the process was ended by SIGKILL. It must be gone.
 func (p *process) killed() bool {
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)

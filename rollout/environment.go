@@ -103,6 +103,16 @@ func (e Environment) Receipt(n Node) (Receipt, bool) {
 	return Receipt{}, false
 }
 
+// ConfirmedAt is when the node was last known to do what its receipt says: a node that sends a heartbeat and no new
+// receipt has looked, and found that nothing changed.
+func (e Environment) ConfirmedAt(n Node) (at time.Time, ok bool) {
+	r, ok := e.Receipt(n)
+	if ok && n.SeenAt.After(r.At) {
+		return n.SeenAt, true
+	}
+	return r.At, ok
+}
+
 // Staged says whether the node's present incarnation knows the groups of the generation.
 func (e Environment) Staged(n Node, generation int) bool {
 	return slices.ContainsFunc(e.Stagings, func(s Staging) bool {

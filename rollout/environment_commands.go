@@ -84,6 +84,9 @@ func (e Environment) Delete(cmd DeleteCommand, now time.Time) (Transition, error
 		return Transition{}, e.refuse(PreconditionFailed, "GET it again, and decide again",
 			"the spec is at version %d, not %d", e.SpecVersion, *cmd.IfMatch)
 	}
+	if e.Lock != nil {
+		return Transition{}, e.locked()
+	}
 	for _, g := range e.Generations {
 		if serving := g.State == Live || g.State == Shifting || g.State == Standby; serving && !cmd.Force {
 			return Transition{}, e.refuse(Conflict, "retire what is standby; an admin may delete with force=true, which takes the traffic away",

@@ -136,7 +136,6 @@ func TestDelete_ForceTakesTheTrafficAwayInOneSwitch(t *testing.T) {
 func TestDelete_RecreatedContinuesAboveEveryFence(t *testing.T) {
 	t.Parallel()
 	w := twoLive(t)
-	w.changes(w.e.SetLock(LockCommand{Actor: alice}, w.now))
 	w.changes(w.rollback(RollbackCommand{}))
 	w.changes(w.e.Delete(DeleteCommand{Actor: alice, Force: true}, w.now))
 	w.applied()
@@ -202,4 +201,31 @@ func TestRoute_HashIsOverWeightsAndLive(t *testing.T) {
 			t.Errorf("%s: same %v", name, same)
 		}
 	}
+}
+
+func TestConfirmedAt(t *testing.T) {
+	t.Parallel()
+	seen, told := time.Unix(100, 0), time.Unix(50, 0)
+	n := Node{Router: "builtin", Name: "a", Incarnation: "1", SeenAt: seen}
+	e := Environment{Receipts: []Receipt{{Router: "builtin", Node: "a", Incarnation: "1", At: told}}}
+	if at, ok := e.ConfirmedAt(n); !ok || !at.Equal(seen) {
+		t.Errorf("confirmed at %s, %v, want the heartbeat", at, ok)
+	}
+	n.SeenAt = time.Unix(10, 0)
+	if at, ok := e.ConfirmedAt(n); !ok || !at.Equal(told) {
+		t.Errorf("confirmed at %s, %v, want the receipt", at, ok)
+	}
+	n.Incarnation = "2"
+	if _, ok := e.ConfirmedAt(n); ok {
+		t.Error("an earlier incarnation's receipt was taken for this one's")
+	}
+}
+
+func TestDelete_WaitsForTheLock(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.changes(w.e.SetLock(LockCommand{Actor: alice, Reason: "sale"}, w.now))
+	w.refused(EnvironmentLocked)(w.e.Delete(DeleteCommand{Actor: alice, Force: true}, w.now))
+	w.changes(w.e.ClearLock(alice, w.now))
+	w.changes(w.e.Delete(DeleteCommand{Actor: alice}, w.now))
 }

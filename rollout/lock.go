@@ -8,7 +8,7 @@ type LockCommand struct {
 	Reason string
 }
 
-// SetLock blocks promotes, weights and automation until it is cleared; rollbacks go on. Locking again replaces the reason.
+// SetLock blocks promotes, weights, automation and deletion until it is cleared; rollbacks go on. Locking again replaces the reason.
 func (e Environment) SetLock(cmd LockCommand, now time.Time) (Transition, error) {
 	if err := e.deletedRefusal(); err != nil {
 		return Transition{}, err
@@ -28,6 +28,12 @@ func (e Environment) ClearLock(actor Actor, now time.Time) (Transition, error) {
 	c.e.Lock = nil
 	c.event(EventLockCleared, 0, 0, nil)
 	return c.done(Answer{Changed: true}), nil
+}
+
+// locked is the refusal of what the lock blocks.
+func (e Environment) locked() *Refusal {
+	return e.refuse(EnvironmentLocked, "ask them, or clear it with DELETE /v1/environments/"+e.Name+"/lock",
+		"%s locked the environment: %s", e.Lock.By, e.Lock.Reason)
 }
 
 // ReleaseAutomation ends the hold that a rollback put on automation; without one nothing changes.

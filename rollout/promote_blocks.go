@@ -13,8 +13,7 @@ func (e Environment) promoteBlocks(g Generation, cmd PromoteCommand, now time.Ti
 	}
 	var out []*Refusal
 	if e.Lock != nil {
-		out = append(out, e.refuse(EnvironmentLocked, "ask them, or clear it with DELETE /v1/environments/"+e.Name+"/lock",
-			"%s locked the environment: %s", e.Lock.By, e.Lock.Reason))
+		out = append(out, e.locked())
 	}
 	if p := e.Promotion; p != nil && p.Generation != g.Number && !cmd.Supersede {
 		out = append(out, e.refuse(PromotionInProgress, "wait until it is applied, roll it back, or promote with supersede: true",

@@ -27,8 +27,7 @@ func (e Environment) SetWeights(cmd WeightsCommand, now time.Time) (Transition, 
 		return Transition{}, err
 	}
 	if e.Lock != nil {
-		return Transition{}, e.refuse(EnvironmentLocked, "ask them, or clear it with DELETE /v1/environments/"+e.Name+"/lock",
-			"%s locked the environment: %s", e.Lock.By, e.Lock.Reason)
+		return Transition{}, e.locked()
 	}
 	if sameWeights(cmd.Weights, e.Weights) {
 		return Transition{After: e, Answer: Answer{Revision: e.Revision, Generation: e.Live}}, nil

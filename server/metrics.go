@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ func newMetrics(o Options) (*metrics, error) {
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "viridian_build_info",
 		Help: "Always 1; the labels say what runs."}, []string{"version", "go_version"})
 	build.WithLabelValues(o.Version, runtime.Version()).Set(1)
-	switches := newSwitchMetrics(o.Clock)
+	switches := newSwitchMetrics(o.Clock, o.Store.Nodes)
 	for _, c := range []prometheus.Collector{m.requests, m.duration, build, switches} {
 		if err := o.Metrics.Register(c); err != nil {
 			return nil, err
@@ -43,6 +44,7 @@ var latencyBuckets = []float64{0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.
 // switchMetrics follows what the hub tells: how long switches took to be applied, and how old receipts are.
 type switchMetrics struct {
 	clock   clockwork.Clock
+	nodes   func(context.Context) ([]rollout.Node, time.Time, error)
 	applied prometheus.Histogram
 	age     *prometheus.Desc
 
@@ -51,12 +53,12 @@ type switchMetrics struct {
 	open   map[string]int64 // the revision that was heard of as committed and not yet as applied
 }
 
-func newSwitchMetrics(clock clockwork.Clock) *switchMetrics {
-	return &switchMetrics{clock: clock, latest: map[string]rollout.Environment{}, open: map[string]int64{},
+func newSwitchMetrics(clock clockwork.Clock, nodes func(context.Context) ([]rollout.Node, time.Time, error)) *switchMetrics {
+	return &switchMetrics{clock: clock, nodes: nodes, latest: map[string]rollout.Environment{}, open: map[string]int64{},
 		applied: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "viridian_switch_commit_to_applied_seconds",
 			Help: "Time from the commit of a switch until every required node was seen to follow it.", Buckets: latencyBuckets}),
 		age: prometheus.NewDesc("viridian_receipt_age_seconds",
-			"Time since the last receipt of a node; a new one is recorded when what it does changes.", []string{"environment", "router", "node"}, nil)}
+			"Time since a node was last known to do what its receipt says.", []string{"environment", "router", "node"}, nil)}
 }
 
 // see notes what is known of an environment now.
@@ -91,14 +93,25 @@ func (m *switchMetrics) Describe(out chan<- *prometheus.Desc) {
 // Collect is for Prometheus.
 func (m *switchMetrics) Collect(out chan<- prometheus.Metric) {
 	m.applied.Collect(out)
-	now := m.clock.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	nodes, now, err := m.nodes(ctx)
+	if err != nil { // without the database the ages grow from what was last heard
+		now = m.clock.Now()
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for name, e := range m.latest {
+		if err == nil {
+			e.Nodes = nodes
+		}
 		for _, n := range e.Nodes {
-			if r, ok := e.Receipt(n); ok {
-				out <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, max(now.Sub(r.At), time.Duration(0)).Seconds(), name, r.Router, r.Node)
+			if at, ok := e.ConfirmedAt(n); ok && !n.Removed {
+				out <- prometheus.MustNewConstMetric(m.age, prometheus.GaugeValue, max(now.Sub(at), time.Duration(0)).Seconds(), name, n.Router, n.Name)
 			}
 		}
 	}
 }
+
+// scrapeTimeout bounds what a scrape of the metrics asks of the database.
+const scrapeTimeout = time.Second

@@ -19,7 +19,7 @@ func (h handlers) ListRouters(ctx context.Context, _ api.ListRoutersRequestObjec
 	router := api.Router{Name: builtinRouter, Driver: builtinRouter, Required: api.RouterRequiredAll, Grade: api.Grade(rollout.GradeFenced), Nodes: []api.Node{}}
 	for _, n := range nodes {
 		if n.Router == builtinRouter {
-			router.Nodes = append(router.Nodes, nodeOf(n, now))
+			router.Nodes = append(router.Nodes, nodeOf(n, now, h.Store.Timing().Silence))
 		}
 	}
 	return api.ListRouters200JSONResponse{Items: []api.Router{router}}, nil
@@ -33,12 +33,12 @@ func (h handlers) RemoveNode(ctx context.Context, request api.RemoveNodeRequestO
 	return api.RemoveNode204Response{}, nil
 }
 
-func nodeOf(n rollout.Node, now time.Time) api.Node {
+func nodeOf(n rollout.Node, now time.Time, silence time.Duration) api.Node {
 	state := api.NodeStateReady
 	switch {
 	case n.Removed:
 		state = api.NodeStateRemoved
-	case now.Sub(n.SeenAt) > rollout.DefaultTiming.Silence:
+	case now.Sub(n.SeenAt) > silence:
 		state = api.NodeStateUnreachable
 	}
 	return api.Node{Router: n.Router, Name: n.Name, Incarnation: n.Incarnation, Version: n.Version, SeenAt: n.SeenAt, State: state}

@@ -183,8 +183,8 @@ func receiptsOf(e rollout.Environment, now time.Time) []api.Receipt {
 		r, seen := e.Receipt(n)
 		shown := api.Receipt{Router: n.Router, Node: n.Name, Incarnation: n.Incarnation, Revision: r.Revision, Weights: weightsOf(r.Weights),
 			State: api.ReceiptState(e.ReceiptState(n, now)), Grade: api.Grade(r.Grade), Error: r.Error}
-		if seen {
-			shown.At = &r.At
+		if at, _ := e.ConfirmedAt(n); seen {
+			shown.At = &at
 		} else {
 			shown.Grade = api.Grade(rollout.GradeFenced)
 		}

@@ -104,6 +104,9 @@ func (s *Store) fillDefaults() {
 	}
 }
 
+// Timing is what decisions on the aggregates of this store depend on.
+func (s *Store) Timing() rollout.Timing { return s.timing }
+
 // Close ends all connections, waiting for calls that still run.
 func (s *Store) Close() { s.pool.Close() }
 

@@ -34,7 +34,7 @@ func NewWorker(o Options) *Worker {
 
 // Run works until ctx ends, then gives its leases back.
 func (w *Worker) Run(ctx context.Context) error {
-	defer w.Hub.Subscribe("", func(name string, e *rollout.Environment) { w.lanes.run(ctx, name, e) })()
+	defer w.Hub.Subscribe("", func(name string, e *rollout.Environment) { w.heard(ctx, name, e) })()
 	defer w.close(ctx)
 	ticker := w.Clock.NewTicker(w.LeaseTTL / 3)
 	defer ticker.Stop()
@@ -55,6 +55,19 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// heard asks for a pass over an environment that changed in this process. While a switch is on its way to the nodes, the
+// pass waits a little: it would only compete for the database with those that the caller waits for.
+func (w *Worker) heard(ctx context.Context, name string, e *rollout.Environment) {
+	if e != nil && e.Switch != nil && e.Switch.Status == rollout.Committed {
+		w.Clock.AfterFunc(giveWay, func() { w.lanes.run(ctx, name, nil) })
+		return
+	}
+	w.lanes.run(ctx, name, e)
+}
+
+// giveWay is how long work on an environment waits for a switch that was just committed.
+const giveWay = 100 * time.Millisecond
 
 // holder names this run of this replica in lease rows.
 func (w *Worker) holder() string { return w.Node.Name + "/" + w.Node.Incarnation }
