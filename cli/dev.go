@@ -46,7 +46,7 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	log := newLogger(cfg, p.stderr)
+	log, _ := newLogger(cfg, p.stderr)
 	data := c.String("data")
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return &failure{what: "cannot make the data folder", cause: err, fix: "choose another one with --data"}

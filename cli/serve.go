@@ -14,7 +14,8 @@ func (p *program) serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run Viridian: its API, and the load balancer inside it",
 		Description: "Several on one database are the normal way to run it. It begins to serve its last routes at once, and\n" +
-			"waits for the database. On SIGTERM it ends in order; requests in flight are finished.\n\n" +
+			"waits for the database. On SIGTERM it ends in order; requests in flight are finished. On SIGHUP it rereads its\n" +
+			"configuration: log.level changes at once, for what else changed it says that a restart is needed.\n\n" +
 			"Every setting is a flag, an environment variable or a key in a YAML file; the first of these that gives a\n" +
 			"value wins. A small viridian.yaml:\n\n" +
 			"   database_url: " + databaseExample + "?sslmode=verify-full\n" +
@@ -32,14 +33,16 @@ func (p *program) serveCommand() *cli.Command {
 }
 
 func (p *program) serve(ctx context.Context, c *cli.Command) error {
-	cfg, err := p.configured(c, serveNeeds...)
-	if err != nil {
+	cfg, values, wrong := p.configure(c)
+	if err := joined(append(wrong, missing(values, serveNeeds)...)); err != nil {
 		return err
 	}
-	log := newLogger(cfg, p.stderr)
+	log, level := newLogger(cfg, p.stderr)
 	for _, warning := range mistyped(environ()) {
 		log.Warn(warning)
 	}
+	reloading := &reload{program: p, command: c, log: log, level: level, values: values}
+	defer reloading.listen()()
 	r, err := newReplica(p, cfg, log)
 	if err != nil {
 		return err
