@@ -57,8 +57,9 @@ func TestController_MainJob(t *testing.T) {
 			t.Errorf("generation 2 is %s", r.state(2))
 		}
 		within(t, time.Minute, "generation 2 retired", func() bool { return r.state(2) == rollout.Retired })
-		if took := time.Since(start); took < rollout.DefaultTiming.Grace {
-			t.Errorf("retired after %s, before the grace of %s was over", took, rollout.DefaultTiming.Grace)
+		grace := rollout.DefaultTiming.Grace + 5*time.Second // and drain
+		if took := time.Since(start); took < rollout.DefaultTiming.Grace || took > grace+100*time.Millisecond {
+			t.Errorf("retired after %s, not at the end of its grace", took)
 		}
 		r.reg.mu.Lock()
 		defer r.reg.mu.Unlock()

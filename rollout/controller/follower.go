@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+
 	"viridian/rollout"
 )
 
@@ -22,12 +24,13 @@ type Follower struct {
 	mu   sync.Mutex
 	seen map[string]int64           // the version of each environment at its last finished pass
 	last map[string]rollout.Receipt // the receipt last recorded
+	next map[string]clockwork.Timer // the pass that a deadline asks for
 }
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(o Options) *Follower {
 	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
-		seen: map[string]int64{}, last: map[string]rollout.Receipt{}}
+		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}}
 	f.lanes = newLanes(f.pass)
 	return f
 }
@@ -157,6 +160,7 @@ func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rol
 	if len(facts.Forgotten) > 0 {
 		delete(f.last, name)
 		delete(f.seen, name)
+		delete(f.next, name)
 	}
 	if receipt != nil {
 		f.last[name] = *receipt
@@ -203,6 +207,16 @@ func (f *Follower) observe(ctx context.Context, environment string) (rollout.Rec
 func sameReceipt(a, b rollout.Receipt) bool {
 	return a.Incarnation == b.Incarnation && a.Revision == b.Revision && a.SpecVersion == b.SpecVersion && a.Hash == b.Hash &&
 		a.Error == b.Error && maps.Equal(a.InFlight, b.InFlight)
+}
+
+// wakeAt asks for another pass after the pause, when a deadline allows what was not allowed before.
+func (f *Follower) wakeAt(ctx context.Context, name string, pause time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.next[name]; t != nil {
+		t.Stop()
+	}
+	f.next[name] = f.Clock.AfterFunc(pause, func() { f.lanes.run(ctx, name, nil) })
 }
 
 // SignOff removes the node from what switches wait for, when it has served its last request.

@@ -16,6 +16,9 @@ import (
 func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
 	var facts rollout.Facts
 	for _, a := range rollout.Decide(e, now) {
+		if a.Kind == rollout.ActWake {
+			f.wakeAt(ctx, e.Name, a.At.Sub(now))
+		}
 		if a.Router != f.Node.Router || a.Node != f.Node.Name {
 			continue
 		}
