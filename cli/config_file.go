@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"viridian/rollout"
 )
 
 // configFile is viridian.yaml, flattened: proxy: {listen: x} is the entry proxy.listen.
@@ -89,7 +91,7 @@ func (f *configFile) takeEntry(key string, name, value *yaml.Node) []failure {
 		return f.take(key+".", value)
 	case !slices.Contains(known, key):
 		fix := "see viridian serve --help for the keys"
-		if near := nearest(key, known); near != "" {
+		if near := rollout.Nearest(key, known); near != "" {
 			fix = "did you mean " + near + "?"
 		}
 		return []failure{f.wrong(name, "unknown key "+key, fix)}

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v3"
+
+	"viridian/rollout"
 )
 
 const configEnv = "VIRIDIAN_CONFIG"
@@ -100,11 +102,8 @@ func mistyped(environ []string) []string {
 		if !strings.HasPrefix(name, "VIRIDIAN_") || slices.Contains(known, name) {
 			continue
 		}
-		for _, k := range known {
-			if distance(name, k) <= 2 {
-				out = append(out, fmt.Sprintf("%s is set and means nothing: did you mean %s?", name, k))
-				break
-			}
+		if near := rollout.Nearest(name, known); near != "" {
+			out = append(out, fmt.Sprintf("%s is set and means nothing: did you mean %s?", name, near))
 		}
 	}
 	return out

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v3"
+
+	"viridian/rollout"
 )
 
 // Exit codes of the program.
@@ -92,7 +94,7 @@ func strict(c *cli.Command) {
 				known = append(known, flag.Names()...)
 			}
 			f.what = "unknown flag --" + name
-			if near := nearest(name, known); near != "" {
+			if near := rollout.Nearest(name, known); near != "" {
 				f.fix = "did you mean --" + near + "?"
 			}
 		}
@@ -114,7 +116,7 @@ func group(_ context.Context, c *cli.Command) error {
 		names = append(names, sub.Name)
 	}
 	fix := "see " + c.FullName() + " --help"
-	if near := nearest(asked, names); near != "" {
+	if near := rollout.Nearest(asked, names); near != "" {
 		fix = fmt.Sprintf("did you mean %s %s?", c.FullName(), near)
 	}
 	return &failure{what: fmt.Sprintf("unknown command %q", asked), fix: fix, usage: true}

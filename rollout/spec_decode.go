@@ -191,43 +191,11 @@ func (d *specDecoder) unknown(at, name string, known []string) {
 		d.invalid(at, "has an unknown field with a name of %d bytes", len(name))
 		return
 	}
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(name, known); near != "" {
 		d.invalid(pointerTo(at, name), "is an unknown field %q; did you mean %q?", name, near)
 		return
 	}
 	d.invalid(pointerTo(at, name), "is an unknown field %q; known here: %s", name, strings.Join(known, ", "))
-}
-
-// nearest is the known word within a few letters of the given one, or "".
-func nearest(word string, known []string) string {
-	best, distance := "", max(1, min(3, len(word)/3))+1
-	for _, k := range known {
-		if n := editDistance(strings.ToLower(word), k); n < distance {
-			best, distance = k, n
-		}
-	}
-	return best
-}
-
-// editDistance counts the bytes to insert, delete or replace to get from a to b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // pointerTo extends a JSON pointer (RFC 6901) by one key or index.
