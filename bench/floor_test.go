@@ -18,7 +18,8 @@ import (
 )
 
 // floor is the least that does a promote's work: the rows that a promote writes, in two bare transactions of one round
-// trip each, and between them one file, synced. It asks nothing, checks nothing, and its tables have no triggers.
+// trip each, and between them one file, synced. It asks nothing and decides nothing. Its tables are the product's; bare
+// ones, with their columns and indexes but no constraints and triggers, show what those cost.
 type floor struct {
 	pool    *pgxpool.Pool
 	file    string
@@ -35,14 +36,16 @@ func playFloor(ctx context.Context, t task, in *json.Decoder, out *json.Encoder)
 	if err != nil {
 		return err
 	}
-	config.ConnConfig.RuntimeParams["search_path"] = "floor"
+	if t.Bare {
+		config.ConnConfig.RuntimeParams["search_path"] = "bare"
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer pool.Close()
 	f := &floor{pool: pool, file: filepath.Join(t.Dir, "state.json"), content: bytes.Repeat([]byte("x"), t.FileSize)}
-	if err := f.prepare(ctx); err != nil {
+	if err := f.prepare(ctx, t.Bare); err != nil {
 		return fmt.Errorf("prepare the floor's tables: %w", err)
 	}
 	mux := chi.NewRouter()
@@ -63,27 +66,35 @@ func playFloor(ctx context.Context, t task, in *json.Decoder, out *json.Encoder)
 	return serve(&http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, in, out)
 }
 
-// prepare copies the product's tables with their indexes and without triggers and checks.
-func (f *floor) prepare(ctx context.Context) error {
-	_, err := f.pool.Exec(ctx, `
-		CREATE SCHEMA floor;
-		CREATE TABLE environment (LIKE public.environment INCLUDING INDEXES);
-		CREATE TABLE generation (LIKE public.generation INCLUDING INDEXES);
-		CREATE TABLE promotion (LIKE public.promotion INCLUDING INDEXES);
-		CREATE TABLE switch (LIKE public.switch INCLUDING INDEXES);
-		CREATE TABLE receipt (LIKE public.receipt INCLUDING INDEXES);
-		CREATE TABLE idempotency (LIKE public.idempotency INCLUDING INDEXES);
-		CREATE TABLE event (LIKE public.event INCLUDING INDEXES);
-		CREATE TABLE event_chain (LIKE public.event_chain INCLUDING INDEXES);
-		CREATE TABLE event_counter (LIKE public.event_counter INCLUDING INDEXES);
+// prepare makes the tables, when they are bare, and the rows before the first promote: generation 1 live, 2 ready.
+func (f *floor) prepare(ctx context.Context, bare bool) error {
+	tables := ``
+	if bare {
+		tables = `
+			CREATE SCHEMA bare;
+			CREATE TABLE environment (LIKE public.environment INCLUDING INDEXES);
+			CREATE TABLE generation (LIKE public.generation INCLUDING INDEXES);
+			CREATE TABLE promotion (LIKE public.promotion INCLUDING INDEXES);
+			CREATE TABLE switch (LIKE public.switch INCLUDING INDEXES);
+			CREATE TABLE receipt (LIKE public.receipt INCLUDING INDEXES);
+			CREATE TABLE idempotency (LIKE public.idempotency INCLUDING INDEXES);
+			CREATE TABLE event (LIKE public.event INCLUDING INDEXES);
+			CREATE TABLE event_chain (LIKE public.event_chain INCLUDING INDEXES);
+			CREATE TABLE event_counter (LIKE public.event_counter INCLUDING INDEXES);
+			INSERT INTO event_counter (one, last) VALUES (true, 0);`
+	}
+	_, err := f.pool.Exec(ctx, tables+`
 		INSERT INTO environment (name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights, version)
 			VALUES ('bench', '{"name": "bench"}', 1, now(), now(), 2, 0, 0, '{}', 1);
 		INSERT INTO generation (environment, number, version, metadata, sizes, colour, created_at, created_by, state, state_changed_at,
 				reason, promote, waiting, announced, checked, unweighted_revision, succeeded)
-			SELECT 'bench', n, 'v' || n, '{}', '{"web": 1}', 'blue', now(), 'bench', 'ready', now(), '', false, '', true, '{}', 0, false
+			SELECT 'bench', n, 'v' || n, '{}', '{"web": 1}', 'blue', now(), 'bench', 'registered', now(), '', false, '', true, '{}', 0, false
 			FROM generate_series(1, 2) n;
-		INSERT INTO event_chain (environment, length, head) VALUES ('bench', 0, '');
-		INSERT INTO event_counter (one, last) VALUES (true, 0)`, pgx.QueryExecModeSimpleProtocol)
+		UPDATE generation SET state = 'validating';
+		UPDATE generation SET state = 'ready';
+		UPDATE generation SET state = 'live' WHERE number = 1;
+		UPDATE environment SET live = 1, version = 2;
+		INSERT INTO event_chain (environment, length, head) VALUES ('bench', 0, '')`, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
 

@@ -36,6 +36,7 @@ type task struct {
 	Backend  string   // host:port behind a proxy
 	Dir      string   // a folder of the part's own
 	Database string   // URL
+	Bare     bool     // tables without constraints and triggers
 	FileSize int      // of the state file, in bytes
 	Args     []string // of the viridian command
 }

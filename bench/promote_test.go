@@ -16,7 +16,7 @@ import (
 
 const (
 	promoteRounds = 12
-	promotesEach  = 10 // of the product and of the floor, in turns
+	promotesEach  = 10 // of the product and of each floor, in turns
 )
 
 var promoteGoal = goal{bound: 2}
@@ -57,38 +57,43 @@ func TestBenchPromote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newCaller(t, start(t, "floor", "", task{Database: server.URL("floor"), Dir: t.TempDir(), FileSize: int(file.Size())}).Address)
+	floor := func(bare bool) *caller {
+		return newCaller(t, start(t, "floor", "", task{Database: server.URL("floor"), Bare: bare, Dir: t.TempDir(), FileSize: int(file.Size())}).Address)
+	}
+	bareFloor, guardedFloor := floor(true), floor(false)
 
-	var promotes, rollbacks, floors latencies
-	bare := func() { floors.note(f.timed(t, "/promote", `{"reason": "bench"}`)) }
+	var promotes, rollbacks, bares, guardeds latencies
+	const path, body = "/promote", `{"reason": "bench"}`
+	measures := []func(){
+		func() { promotes.note(p.promote(t)) },
+		func() { bares.note(bareFloor.timed(t, path, body)) },
+		func() { guardeds.note(guardedFloor.timed(t, path, body)) },
+	}
+	all := []*latencies{&promotes, &rollbacks, &bares, &guardeds}
 	for round := -1; round < rounds; round++ { // the first one warms up
 		for i := range each {
-			if i%2 == 0 {
-				bare()
-			}
-			promotes.note(p.promote(t))
-			if i%2 == 1 {
-				bare()
+			for k := range measures {
+				measures[(i+k)%len(measures)]()
 			}
 			rollbacks.note(p.rollback(t))
 			p.revalidate(t)
 		}
-		if round < 0 {
-			promotes, rollbacks, floors = latencies{}, latencies{}, latencies{}
-			continue
-		}
-		for _, l := range []*latencies{&promotes, &rollbacks, &floors} {
-			l.endRound(each)
+		for _, l := range all {
+			if l.endRound(each); round < 0 {
+				*l = latencies{}
+			}
 		}
 	}
 	report(t, fmt.Sprintf("Promote by HTTP, Postgres with fsync, state file of %d bytes: %d rounds of %d", file.Size(), rounds, each),
 		"\trequest p50\tp99\tcommit→applied p50\tp99\trequest to floor",
-		promotes.row("promote", &floors),
-		rollbacks.row("rollback", &floors),
-		floors.row("floor: same rows and file, nothing else", &floors),
+		promotes.row("promote", &guardeds),
+		rollbacks.row("rollback", &guardeds),
+		guardeds.row("floor: the same rows and a file, nothing else", &guardeds),
+		bares.row("the same on tables without constraints", &guardeds),
 		"",
-		promoteGoal.row("promote to floor, request", ratios(promotes.roundWhole, floors.roundWhole)),
-		"promote to floor, commit→applied\t"+ratio(ratios(promotes.roundApply, floors.roundApply)))
+		promoteGoal.row("promote to floor, request", ratios(promotes.roundWhole, guardeds.roundWhole)),
+		promoteGoal.row("promote to floor without constraints", ratios(promotes.roundWhole, bares.roundWhole)),
+		"promote to floor, commit→applied\t"+ratio(ratios(promotes.roundApply, guardeds.roundApply)))
 }
 
 // durablePostgres is a Postgres with fsync, with a migrated database for the product and one for the floor.

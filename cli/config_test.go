@@ -67,6 +67,10 @@ func TestConfig_Mistakes(t *testing.T) {
 		enough + "registries: {consul: {address: x}}\n":       "registries.consul is not supported in this version",
 		"database_url: postgres://u@db/v\nnode_name: \"-\"\n": "node_name - (viridian.yaml line 2): not a name that fits",
 		"node_name: n1\n":                                     "database_url is not set\n  fix: set database_url",
+		"database_url: mysql://db/v\nnode_name: n1\n":         "database_url mysql://db/v (viridian.yaml line 1): cannot parse",
+		"database_url: postgres://u:p@hidden%zz@db/v\n":       "database_url postgres://u:xxxxx@db/v (viridian.yaml line 1): it cannot be read as a URL",
+		enough + "listen_database_url: nowhere\n":             "listen_database_url (not shown) (viridian.yaml line 3): cannot parse",
+		enough + "migrate_database_url: host\n":               "migrate_database_url (not shown) (viridian.yaml line 3): cannot parse",
 		enough + "poll: 5s\n":                                 "node_silence is less than three times poll",
 		"- a\n":                                               "is not a list of keys and values",
 		enough + "---\na: b\n":                                "more than one document",
@@ -136,6 +140,7 @@ func TestRedactText(t *testing.T) {
 	for text, want := range map[string]string{
 		"cannot parse `postgres://u:p@h/d`: x": "cannot parse `postgres://u:xxxxx@h/d`: x",
 		"postgres://u@h/d?password=p&x=y":      "postgres://u@h/d?password=xxxxx&x=y",
+		"postgres://u:p@ss%zz@h/d and more":    "postgres://u:xxxxx@h/d and more",
 	} {
 		if got := redactText(text); got != want {
 			t.Errorf("%q, want %q", got, want)

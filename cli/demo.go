@@ -117,15 +117,21 @@ func (d *demo) ensureGeneration(ctx context.Context, build int, serves bool) (in
 }
 
 func (d *demo) generations(ctx context.Context) ([]client.Generation, error) {
-	limit := 100
-	answer, err := d.api.ListGenerationsWithResponse(ctx, demoEnvironment, &client.ListGenerationsParams{Limit: &limit})
-	if err != nil {
-		return nil, err
+	var all []client.Generation
+	limit := 200
+	for page := (&client.ListGenerationsParams{Limit: &limit}); ; {
+		answer, err := d.api.ListGenerationsWithResponse(ctx, demoEnvironment, page)
+		if err != nil {
+			return nil, err
+		}
+		if err := refused("list the generations", answer.ApplicationproblemJSONDefault); err != nil {
+			return nil, err
+		}
+		all = append(all, answer.JSON200.Items...)
+		if page.Cursor = answer.JSON200.NextCursor; page.Cursor == nil {
+			return all, nil
+		}
 	}
-	if err := refused("list the generations", answer.ApplicationproblemJSONDefault); err != nil {
-		return nil, err
-	}
-	return answer.JSON200.Items, nil
 }
 
 // awaitReady polls until the generation is past its validation.

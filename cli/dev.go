@@ -83,6 +83,10 @@ func postgresFailure(err error) error {
 	if errors.Is(err, pglocal.ErrNotInstalled) {
 		f.fix = "install what is named above, or run serve with a Postgres of your own"
 	}
+	var other *pglocal.VersionError
+	if errors.As(err, &other) {
+		f.fix = "install the version that the data is of, or choose another folder with --data"
+	}
 	return f
 }
 

@@ -46,9 +46,22 @@ Try this in a second terminal:
   # what a customer sees
   curl -s -H 'Host: ` + demoSite + `' {{.Proxy}}
 
+{{- if .Standby}}
+
+  # move all traffic back to generation {{.Standby}}, which is kept warm
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/rollback -d '{"to": {{.Standby}}, "reason": "just looking"}'
+{{- end}}
+{{- if .Stopped}}
+
+  # have generation {{.Stopped}} validated again, which takes a second
+  api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations/{{.Stopped}}/validate
+{{- end}}
+{{- if .Next}}
+
   # move all traffic to generation {{.Next}}, and back
   api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/generations/{{.Next}}/promote -d '{"reason": "release {{.Next}}"}'
   api -X POST {{.API}}/v1/environments/` + demoEnvironment + `/rollback -d '{"from": {{.Next}}, "reason": "just looking"}'
+{{- end}}
 {{- if .Unregistered}}
 
   # register the third build, and promote it once it is ready, which takes a second
@@ -72,16 +85,14 @@ func (g *guide) print(w io.Writer) error {
 	view := struct {
 		API, Proxy, ProxyPort, Token, Data string
 		Generations                        []client.Generation
-		Next, After                        int // the generation to promote, and the number that a new one will have
-		Unregistered                       bool
-		Third, Ports                       string
-	}{API: g.api, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, Unregistered: true}
+		steps
+		After        int // the number that a new generation will have
+		Unregistered bool
+		Third, Ports string
+	}{API: g.api, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, steps: stepsFrom(g.generations), Unregistered: true}
 	for _, gen := range g.generations {
 		view.After = max(view.After, gen.Number+1)
 		view.Unregistered = view.Unregistered && gen.Version != g.third.Version
-		if gen.State == "ready" || view.Next == 0 {
-			view.Next = gen.Number
-		}
 	}
 	view.Third, view.Ports = describe(g.third)
 	var out bytes.Buffer
@@ -90,6 +101,30 @@ func (g *guide) print(w io.Writer) error {
 	}
 	_, err = w.Write(out.Bytes())
 	return err
+}
+
+// steps are the generations to try something with; 0 for none.
+type steps struct {
+	Next    int // to promote
+	Stopped int // the same, when it has to be validated first
+	Standby int // to roll back to, when there is nothing to promote
+}
+
+// stepsFrom finds what works from where the reader left off. The newest of each state is taken.
+func stepsFrom(generations []client.Generation) steps {
+	newest := map[client.GenerationState]int{}
+	for _, g := range generations {
+		newest[g.State] = max(newest[g.State], g.Number)
+	}
+	s := steps{Next: newest["ready"]}
+	if s.Next == 0 {
+		s.Standby = newest["standby"]
+	}
+	if s.Next == 0 && s.Standby == 0 {
+		s.Stopped = max(newest["rejected"], newest["failed"])
+		s.Next = s.Stopped
+	}
+	return s
 }
 
 // describe writes a registration over a few lines, and lists its ports.

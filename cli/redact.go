@@ -9,7 +9,7 @@ var (
 	looksLikeURL   = regexp.MustCompile(`^[A-Za-z]+://`)
 	looksLikePairs = regexp.MustCompile(`^\s*\w+\s*=`)
 	passwordPair   = regexp.MustCompile(`(?i)(password\s*=\s*)('[^']*'|[^&\s]+)`)
-	passwordPart   = regexp.MustCompile(`(://[^:/@\s]*):[^@\s]*@`)
+	passwordPart   = regexp.MustCompile("(://[^:/@\\s]*):[^\\s`]*@") // to the last @: what is broken may have one in its password
 )
 
 // redacted is the value as it may be shown: without the passwords in it.

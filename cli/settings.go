@@ -13,6 +13,7 @@ import (
 
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/store"
 )
 
 // setting is one thing that an operator can set, in three ways that follow from its key.
@@ -44,11 +45,11 @@ const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 // settings declares every setting, in the order in which they are shown.
 func settings() []setting {
 	return []setting{
-		{key: "database_url", secret: true, take: text(func(c *config) *string { return &c.DatabaseURL }),
+		{key: "database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.DatabaseURL }),
 			usage: "the Postgres to keep everything in, such as " + databaseExample},
-		{key: "migrate_database_url", secret: true, take: text(func(c *config) *string { return &c.MigrateDatabaseURL }),
+		{key: "migrate_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.MigrateDatabaseURL }),
 			usage: "the same database with a role that may change the schema, and not through a transaction pooler; without it database_url"},
-		{key: "listen_database_url", secret: true, take: text(func(c *config) *string { return &c.ListenDatabaseURL }),
+		{key: "listen_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.ListenDatabaseURL }),
 			usage: "the same database by a direct connection, where database_url goes through a transaction pooler: for notifications, which make it quicker"},
 		{key: "migrate", preset: is("true"), take: boolean(func(c *config) *bool { return &c.Migrate }),
 			usage: "true or false: bring the schema up to date at start"},
@@ -99,6 +100,16 @@ func hostname() string {
 
 func text(field func(*config) *string) func(*config, string) error {
 	return func(c *config, value string) error {
+		*field(c) = value
+		return nil
+	}
+}
+
+func databaseURL(field func(*config) *string) func(*config, string) error {
+	return func(c *config, value string) error {
+		if err := store.CheckURL(value); err != nil {
+			return errors.New(redactText(err.Error()))
+		}
 		*field(c) = value
 		return nil
 	}

@@ -27,7 +27,7 @@ type driver struct {
 // connect returns a driver whose connection breaks when ctx ends;
 // golang-migrate itself takes no context.
 func connect(ctx context.Context, url string) (*driver, error) {
-	config, err := pgx.ParseConfig(url)
+	config, err := parse(url)
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,11 @@ var files embed.FS
 // starter may be busy with a slow migration.
 const lockTimeout = 24 * time.Hour
 
+// answerTimeout bounds making a connection to one server, unless the URL says
+// connect_timeout, and one question to it: a server that accepts and then hangs
+// must not hang a start.
+const answerTimeout = 5 * time.Second
+
 // DirtyError says that the recorded schema version is marked as half applied,
 // and that somebody must look before anything else is done.
 type DirtyError struct{ Version uint }
@@ -56,11 +61,17 @@ func Latest() uint { return latest(files) }
 // Version returns the recorded version of the schema, 0 for an empty database,
 // and whether it is dirty. It only reads.
 func Version(ctx context.Context, databaseURL string) (version uint, dirty bool, err error) {
-	conn, err := pgx.Connect(ctx, databaseURL)
+	config, err := parse(databaseURL)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the schema version: %w", err)
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return 0, false, fmt.Errorf("read the schema version: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	var recorded int64
 	err = conn.QueryRow(ctx, "SELECT version, dirty FROM schema_migrations").Scan(&recorded, &dirty)
 	var refused *pgconn.PgError
@@ -71,6 +82,14 @@ func Version(ctx context.Context, databaseURL string) (version uint, dirty bool,
 		return 0, false, fmt.Errorf("read the schema version: %w", err)
 	}
 	return uint(max(recorded, 0)), dirty, nil
+}
+
+func parse(url string) (*pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(url)
+	if err == nil && config.ConnectTimeout == 0 {
+		config.ConnectTimeout = answerTimeout
+	}
+	return config, err
 }
 
 func up(ctx context.Context, files fs.FS, url string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,22 @@ func wantVersion(t *testing.T, url string, want uint) {
 	got, dirty, err := migrations.Version(t.Context(), url)
 	if err != nil || got != want || dirty {
 		t.Fatalf("version %d, dirty %v, error %v, want clean %d", got, dirty, err, want)
+	}
+}
+
+// TestVersion_OfAServerThatHangs: it takes the connection, and says nothing.
+func TestVersion_OfAServerThatHangs(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, _, err = migrations.Version(ctx, "postgres://u@"+l.Addr().String()+"/v?sslmode=disable")
+	if err == nil || ctx.Err() != nil {
+		t.Fatalf("%v, and the caller's patience: %v", err, ctx.Err())
 	}
 }
 

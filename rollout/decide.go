@@ -75,6 +75,9 @@ func (e Environment) nodeActions(n Node, now time.Time) []Action {
 	r, known := e.Receipt(n)
 	if e.DeletedAt != nil {
 		if slices.ContainsFunc(e.Receipts, func(r Receipt) bool { return r.Router == n.Router && r.Node == n.Name }) {
+			if !known || r.Revision < e.Revision { // it was away when the traffic was taken off
+				add(ActApply, 0)
+			}
 			add(ActForget, 0)
 		}
 		return out

@@ -48,7 +48,7 @@ type Timing struct {
 // DefaultTiming is what an installation uses that says nothing else.
 var DefaultTiming = Timing{Silence: 10 * time.Second, Freshness: 10 * time.Second, Grace: 8 * time.Second}
 
-// Lock blocks promotes and weights until it is cleared; never a rollback.
+// Lock blocks promotes, weights, automation and deletion until it is cleared; never a rollback.
 type Lock struct {
 	Reason string    `json:"reason"`
 	By     string    `json:"by"`

@@ -147,6 +147,7 @@ type Generation struct {
 // ValidationRecord is how the last validation of a generation went.
 type ValidationRecord struct {
 	StartedAt  *time.Time `json:"started_at,omitempty"`
+	Since      *time.Time `json:"since,omitempty"` // older readings do not count
 	Deadline   *time.Time `json:"deadline,omitempty"`
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 	Passed     bool       `json:"passed"`

@@ -2,13 +2,14 @@ package rollout
 
 import "time"
 
-// LockCommand asks to block promotes and weights.
+// LockCommand asks to block promotes, weights and deletion.
 type LockCommand struct {
 	Actor  Actor
 	Reason string
 }
 
-// SetLock blocks promotes, weights, automation and deletion until it is cleared; rollbacks go on. Locking again replaces the reason.
+// SetLock blocks promotes, weights, automation and deletion until it is cleared; rollbacks go on. Locking again
+// replaces the reason.
 func (e Environment) SetLock(cmd LockCommand, now time.Time) (Transition, error) {
 	if err := e.deletedRefusal(); err != nil {
 		return Transition{}, err

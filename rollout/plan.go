@@ -1,6 +1,9 @@
 package rollout
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Plan is what a promote would do now.
 type Plan struct {
@@ -37,7 +40,7 @@ func (e Environment) Plan(cmd PromoteCommand, now time.Time) (Plan, error) {
 	}
 	if !e.promoted(g) {
 		p.Blocked = append(p.Blocked, e.promoteBlocks(g, cmd, now)...)
-		if e.stateBlock(g) == nil {
+		if e.stateBlock(g, now) == nil {
 			after := e.promote(g, cmd, now).After
 			p.Revision, p.Weights, p.RollbackTarget = after.Revision, after.Weights, after.Previous
 			p.Warnings = after.Switch.Warnings
@@ -65,6 +68,9 @@ func (e Environment) Readiness(now time.Time) Readiness {
 	g, ok := e.Generation(e.destination(RollbackCommand{}))
 	if !ok {
 		out.Reasons = []string{"there is no previous generation"}
+		if g, ok := e.newestStandby(); ok {
+			out.Reasons = append(out.Reasons, fmt.Sprintf("generation %d is standby, and a rollback may name it", g.Number))
+		}
 		return out
 	}
 	out.Generation = g.Number

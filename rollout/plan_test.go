@@ -31,6 +31,20 @@ func TestPlan_TellsWhatAPromoteWouldDo(t *testing.T) {
 	}
 }
 
+// TestPlan_OfARejectedOne shows what else is in the way, so that nobody mends one thing only to meet the next.
+func TestPlan_OfARejectedOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	w.live()
+	w.changes(w.rollback(RollbackCommand{}))
+	w.changes(w.e.SetLock(LockCommand{Actor: alice, Reason: "stocktaking"}, w.now))
+	plan, err := w.e.Plan(PromoteCommand{Actor: alice, Generation: 2}, w.now)
+	if err != nil || len(plan.Blocked) != 2 || plan.Blocked[0].Code != GenerationNotReady || plan.Blocked[1].Code != EnvironmentLocked {
+		t.Errorf("blocked %v, %v", plan.Blocked, err)
+	}
+}
+
 func TestPlan_OfTheLiveOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -6,18 +6,23 @@ import (
 )
 
 // promoteBlocks lists everything that keeps the generation from being promoted now, the gravest first. Promote
-// refuses with the first; a plan shows all.
+// refuses with the first; a plan shows all. Of a generation whose state allows no promote, what is known of its
+// instances is left out: it will be another when the state does.
 func (e Environment) promoteBlocks(g Generation, cmd PromoteCommand, now time.Time) []*Refusal {
-	if r := e.stateBlock(g); r != nil {
-		return []*Refusal{r}
-	}
 	var out []*Refusal
+	state := e.stateBlock(g, now)
+	if state != nil {
+		out = append(out, state)
+	}
 	if e.Lock != nil {
 		out = append(out, e.locked())
 	}
 	if p := e.Promotion; p != nil && p.Generation != g.Number && !cmd.Supersede {
 		out = append(out, e.refuse(PromotionInProgress, "wait until it is applied, roll it back, or promote with supersede: true",
 			"the promotion of generation %d is %s", p.Generation, p.State))
+	}
+	if state != nil {
+		return out
 	}
 	if g.Number != e.Live && g.Checked.Expired(e.Spec.Validation.ValidFor.Std(), now) && !cmd.Force {
 		out = append(out, e.refuse(ValidationExpired, fmt.Sprintf("validate generation %d again", g.Number),
@@ -37,7 +42,7 @@ func (e Environment) promoteBlocks(g Generation, cmd PromoteCommand, now time.Ti
 }
 
 // stateBlock refuses generations that no promote can make live from where they are.
-func (e Environment) stateBlock(g Generation) *Refusal {
+func (e Environment) stateBlock(g Generation, now time.Time) *Refusal {
 	n := g.Number
 	switch g.State {
 	case Ready, Live, Shifting:
@@ -52,7 +57,12 @@ func (e Environment) stateBlock(g Generation) *Refusal {
 		return e.refuse(GenerationNotReady, "register a new generation; what ran is never used again",
 			"generation %d is %s", n, g.State)
 	}
-	return e.refuse(GenerationNotReady, "wait until it is ready", "generation %d is %s", n, g.State)
+	why := e.stagingBlock(g, now)
+	if g.State == Validating {
+		why = e.validationBlock(g, now)
+	}
+	return e.refuse(GenerationNotReady, fmt.Sprintf("wait until GET /v1/environments/%s/generations/%d shows it ready", e.Name, n),
+		"generation %d is %s%s", n, g.State, withDetail(why))
 }
 
 // missingGroup refuses a generation that has no group for a service, which the spec may have got since.

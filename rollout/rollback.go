@@ -80,7 +80,7 @@ func (e Environment) alreadyLeft(from int) (Transition, error) {
 // rollbackTarget looks at where a rollback would go, and refuses only a target that cannot serve.
 func (e Environment) rollbackTarget(number int, cmd RollbackCommand, now time.Time) (Generation, []string, error) {
 	if number == 0 {
-		return Generation{}, nil, e.unavailable("there is no previous generation")
+		return Generation{}, nil, e.noPrevious()
 	}
 	g, err := e.target(number)
 	if err != nil {
@@ -178,6 +178,26 @@ func (c *change) hold(cmd RollbackCommand) {
 		c.event(EventAutomationHeld, 0, 0, map[string]any{"reason": reason})
 	}
 	c.e.Hold = &Hold{Reason: reason, Since: c.now}
+}
+
+// noPrevious refuses a rollback that names no target when there is none by itself: nothing was live before, or the
+// last rollback used it up. A standby that is still there can be named.
+func (e Environment) noPrevious() *Refusal {
+	r := e.unavailable("there is no previous generation")
+	if g, ok := e.newestStandby(); ok {
+		r.Fixes = []string{fmt.Sprintf("roll back to standby generation %d: POST /v1/environments/%s/rollback with {\"to\": %[1]d}", g.Number, e.Name)}
+	}
+	return r
+}
+
+// newestStandby is the standby that served last.
+func (e Environment) newestStandby() (newest Generation, ok bool) {
+	for _, g := range e.Generations {
+		if g.State == Standby && (!ok || g.StateChangedAt.After(newest.StateChangedAt)) {
+			newest, ok = g, true
+		}
+	}
+	return newest, ok
 }
 
 func (e Environment) unavailable(detail string) *Refusal {

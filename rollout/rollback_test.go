@@ -56,6 +56,28 @@ func TestRollback_WithNothingToGoBackTo(t *testing.T) {
 	w.route(1, 0, Weights{1: 100})
 }
 
+// TestRollback_NamesTheStandbyThatIsLeft: after a rollback there is no previous generation, but there may be a standby.
+func TestRollback_NamesTheStandbyThatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.e.Spec.Retention.KeepGenerations = 3
+	for range 3 {
+		w.live()
+		w.pass(time.Second)
+	}
+	w.changes(w.rollback(RollbackCommand{}))
+	w.is(1, Standby)
+	r := w.refused(RollbackUnavailable)(w.rollback(RollbackCommand{}))
+	if len(r.Fixes) != 1 || r.Fixes[0] != `roll back to standby generation 1: POST /v1/environments/shop/rollback with {"to": 1}` {
+		t.Errorf("fixes %q", r.Fixes)
+	}
+	if r := w.e.Readiness(w.now); r.Ready || len(r.Reasons) != 2 || r.Reasons[1] != "generation 1 is standby, and a rollback may name it" {
+		t.Errorf("readiness %+v", r)
+	}
+	w.changes(w.rollback(RollbackCommand{To: 1}))
+	w.is(1, Live)
+}
+
 func TestRollback_TwoAtOnceMakeOneSwitch(t *testing.T) {
 	t.Parallel()
 	w := twoLive(t)

@@ -172,6 +172,11 @@ func (e Environment) validationBlock(g Generation, now time.Time) string {
 			return r.Detail
 		}
 	}
+	for _, svc := range e.services(g) {
+		if r, _ := e.Reading(g.Number, svc, now); g.Checked.Since != nil && r.At.Before(*g.Checked.Since) {
+			return fmt.Sprintf("the instances of service %s were not asked since the validation began", svc)
+		}
+	}
 	return ""
 }
 

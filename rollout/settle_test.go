@@ -278,3 +278,20 @@ func TestRecord_ChangesNeitherTheEnvironmentNorTheFactsItIsGiven(t *testing.T) {
 		t.Errorf("the facts changed:\n%s", diff)
 	}
 }
+
+func TestValidate_CountsOnlyReadingsTakenSince(t *testing.T) {
+	t.Parallel()
+	w := twoLive(t)
+	w.changes(w.rollback(RollbackCommand{}))
+	w.is(2, Rejected)
+	w.now = w.now.Add(time.Second) // the readings of generation 2 are still fresh by age
+	if _, fresh := w.e.Reading(2, w.e.Spec.Services[0].Name, w.now); !fresh {
+		t.Fatal("the reading is not fresh")
+	}
+	w.changes(w.e.Validate(ValidateCommand{Actor: alice, Generation: 2}, w.now))
+	if settled := w.e.Settle(w.now); len(settled.Moves) != 0 {
+		t.Fatalf("moved on readings from before the validation: %+v", settled.Moves)
+	}
+	w.health(2, 2)
+	w.is(2, Ready)
+}

@@ -248,7 +248,7 @@ func TestStore_DatabaseAway(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := store.Open(t.Context(), store.Options{URL: "postgres://a b"}); err == nil || strings.Contains(err.Error(), "secret") {
+	if _, err := store.Open(t.Context(), store.Options{URL: "postgres://u:p@secret%zz@h/v"}); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a bad URL: %v", err)
 	}
 }

@@ -98,7 +98,17 @@ type EventFilter struct {
 
 // Events lists events by id, lowest first. Ids have no gaps and are given in the order of commits, so that asking
 // again after the highest id seen misses nothing.
+//
+// However many ask, they share a quarter of the connections: a rollback never waits behind a crowd of streams.
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]rollout.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.timeouts.call)
+	defer cancel()
+	select {
+	case s.readers <- struct{}{}:
+		defer func() { <-s.readers }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: too many read events at once: %w", ErrUnavailable, ctx.Err())
+	}
 	var out []rollout.Event
 	err := s.view(ctx, func(b *batch) {
 		out = nil

@@ -202,3 +202,35 @@ func describedHash(prev string, e rollout.Event, position int64) string {
 	field(e.Raw)
 	return hex.EncodeToString(sum.Sum(nil))
 }
+
+// Streams ask for events all the time. However many there are, and however slow, commands find a free connection.
+func TestEvents_LeaveConnectionsToOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.shop()
+	tx, err := w.raw().Begin(t.Context())
+	w.must(err)
+	_, err = tx.Exec(t.Context(), `LOCK TABLE event IN ACCESS EXCLUSIVE MODE`)
+	w.must(err)
+	crowd, leave := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	for range 40 {
+		readers.Go(func() {
+			for crowd.Err() == nil {
+				_, _ = w.Events(crowd, everything)
+			}
+		})
+	}
+	for range 100 {
+		if _, _, err := w.Environment(t.Context(), "shop"); err != nil {
+			t.Errorf("nobody else is served: %v", err)
+			break
+		}
+	}
+	leave()
+	w.must(tx.Rollback(t.Context()))
+	readers.Wait()
+	if _, err := w.Events(t.Context(), everything); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}

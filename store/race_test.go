@@ -48,14 +48,16 @@ func TestRace_OneWinnerForEachRevision(t *testing.T) {
 		if won != 1 {
 			t.Fatalf("%d callers won revision %d", won, revision+1)
 		}
+		var facts rollout.Facts
 		for _, g := range w.apply("shop").Generations {
 			if g.State == rollout.Rejected {
+				facts.Readings = append(facts.Readings, rollout.Reading{Generation: g.Number, Service: "web", Healthy: g.Sizes["web"], Total: g.Sizes["web"]})
 				w.do("shop", func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
 					return e.Validate(rollout.ValidateCommand{Actor: alice, Generation: g.Number}, now)
 				})
 			}
 		}
-		w.record("shop", rollout.Facts{})
+		w.record("shop", facts)
 	}
 	if n := w.count("SELECT count(*) FROM switch WHERE environment = 'shop'"); n != 12 {
 		t.Errorf("%d switches for 12 revisions", n)

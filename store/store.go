@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,24 +47,39 @@ type Store struct {
 	failpoints *failpoint.Set
 	log        *slog.Logger
 	clock      clockwork.Clock
-	sender     string // names this Store in its notifications
+	sender     string        // names this Store in its notifications
+	readers    chan struct{} // as many as may read events at once
 }
 
 type timeouts struct{ call, lock, idle time.Duration }
 
 var _ controller.Store = (*Store)(nil)
 
+// CheckURL says what is wrong with a URL that [Open] would not take; nil when nothing is. It connects to nothing.
+func CheckURL(url string) error {
+	_, err := pgxpool.ParseConfig(url)
+	return unreadable(err)
+}
+
+// unreadable leaves out what pgx quotes of a broken URL: it may be a part of the password.
+func unreadable(err error) error {
+	if err != nil && strings.Contains(err.Error(), "failed to parse as URL") {
+		return errors.New("it cannot be read as a URL; in a password, %, @, / and the like are percent-encoded: @ is %40")
+	}
+	return err
+}
+
 // Open makes a Store. It connects when something is asked of it, so the database need not be up; an error means that
 // the options are wrong.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(o.URL)
 	if err != nil {
-		return nil, fmt.Errorf("read the database URL: %w", err)
+		return nil, fmt.Errorf("read the database URL: %w", unreadable(err))
 	}
 	listen := config.ConnConfig.Copy()
 	if o.ListenURL != "" {
 		if listen, err = pgx.ParseConfig(o.ListenURL); err != nil {
-			return nil, fmt.Errorf("read the database URL for LISTEN: %w", err)
+			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
 	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
@@ -73,6 +89,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		config.ConnConfig.ConnectTimeout = s.timeouts.call
 	}
 	config.MaxConns = max(config.MaxConns, 8)
+	s.readers = make(chan struct{}, config.MaxConns/4)
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
 			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})

@@ -85,11 +85,11 @@ func (s *Store) CreateToken(ctx context.Context, n NewToken, key *controller.Ide
 }
 
 // DeleteToken revokes a token: from now on Token shows it as revoked. One that is unknown or revoked already is
-// refused with not_found. Key may be nil.
+// refused with not_found, the last admin of all environments with conflict. Key may be nil.
 func (s *Store) DeleteToken(ctx context.Context, id string, actor rollout.Actor, key *controller.IdempotencyKey) (replayed bool, err error) {
 	var end chain
 	var name string
-	var found bool
+	var found, last bool
 	record, err := s.take(ctx, turn{key: key, definite: true,
 		load: func(b *batch) {
 			found = false
@@ -98,10 +98,17 @@ func (s *Store) DeleteToken(ctx context.Context, id string, actor rollout.Actor,
 				found = true
 				return row.Scan(&name)
 			}, id)
+			b.row(`SELECT count(*) = 1 AND coalesce(bool_or(id = $1), false) FROM token
+				WHERE role = 'admin' AND '*' = ANY (environments) AND revoked_at IS NULL
+					AND (expires_at IS NULL OR expires_at > clock_timestamp())`, func(row pgx.Row) error { return row.Scan(&last) }, id)
 		},
 		decide: func(now time.Time, w *writes) error {
-			if !found {
+			switch {
+			case !found:
 				return noToken(id)
+			case last:
+				return rollout.Refuse(rollout.Conflict, "it is the last token that may administer every environment, and nobody could make another",
+					"create another admin token for all environments first")
 			}
 			w.exec(`UPDATE token SET revoked_at = $2 WHERE id = $1`, id, now)
 			w.chain, w.answer = end, tokenAnswer{Token: id, Changed: true}

@@ -200,3 +200,27 @@ func TestLists(t *testing.T) {
 		wantCode(t, ask(), rollout.NotFound)
 	}
 }
+
+// Whoever deletes the last token that may make another would lock everybody out.
+func TestDeleteToken_KeepsTheLastAdmin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	admin := func(id string, environments ...string) {
+		t.Helper()
+		n := ask(id)
+		n.Role, n.Environments = "admin", environments
+		_, _, err := w.CreateToken(t.Context(), n, nil)
+		w.must(err)
+	}
+	admin("one", "*")
+	admin("narrow", "shop-*")
+	_, err := w.DeleteToken(t.Context(), "one", alice, nil)
+	wantCode(t, err, rollout.Conflict)
+	admin("two", "*")
+	for _, id := range []string{"one", "narrow"} {
+		_, err = w.DeleteToken(t.Context(), id, alice, nil)
+		w.must(err)
+	}
+	_, err = w.DeleteToken(t.Context(), "two", alice, nil)
+	wantCode(t, err, rollout.Conflict)
+}

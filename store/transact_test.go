@@ -107,6 +107,9 @@ func theWholeWay(t *testing.T, w *world) {
 	}).Environment)
 	step("removed", w.record("shop", rollout.Facts{Withdrawn: []int{2}, Unstaged: []rollout.Staging{{Generation: 2, Router: edge.Router, Node: edge.Name}}}))
 
+	step("unlock", w.do("shop", func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
+		return e.ClearLock(alice, now)
+	}).Environment)
 	step("delete", w.do("shop", func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
 		return e.Delete(rollout.DeleteCommand{Actor: alice, Force: true}, now)
 	}).Environment)

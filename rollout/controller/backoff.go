@@ -2,6 +2,7 @@ package controller
 
 import (
 	"log/slog"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -24,12 +25,14 @@ const (
 	backoffCap   = 5 * time.Second
 )
 
+var digits = regexp.MustCompile(`[0-9]+`)
+
 func newBackoff(random func() float64) *backoff {
 	return &backoff{random: random, trials: map[string]*trial{}}
 }
 
 // failed notes a failure of key and returns how long to wait before the next attempt: doubling from 50 ms to 5 s,
-// with jitter of a quarter. A cause is logged when it is new.
+// with jitter of a quarter. A cause is logged when it is new; a number in it (a port, a process) makes no new one.
 func (b *backoff) failed(log *slog.Logger, key string, err error) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -38,7 +41,7 @@ func (b *backoff) failed(log *slog.Logger, key string, err error) time.Duration 
 		t = &trial{}
 		b.trials[key] = t
 	}
-	if cause := err.Error(); cause != t.cause {
+	if cause := digits.ReplaceAllString(err.Error(), "0"); cause != t.cause {
 		t.cause = cause
 		log.Warn("pass failed, will try again", "subject", key, "error", err)
 	}

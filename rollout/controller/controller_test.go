@@ -233,3 +233,61 @@ func TestAwait(t *testing.T) {
 		r.await(revision, WaitApplied)
 	})
 }
+
+// A node that was taken out while it was down, and comes back when the environment is gone, does not go on with it.
+func TestFollower_ForgetsWhatWasDeletedWithoutIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		other := startReplica(t, r.store, newNode("n2"), "first", nil)
+		within(t, 5*time.Second, "two nodes", func() bool { return len(r.environment().Nodes) == 2 })
+		within(t, 15*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		r.await(r.promote(1).Revision, WaitApplied)
+		other.stop()
+		if err := r.store.SignOff(t.Context(), rollout.Node{Name: "n2"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.service.DeleteEnvironment(t.Context(), "shop", rollout.DeleteCommand{Force: true}, nil); err != nil {
+			t.Fatal(err)
+		}
+		within(t, time.Minute, "deleted", func() bool { return r.environment().DeletedAt != nil })
+		back := startReplica(t, r.store, other.node, "second", nil)
+		defer back.stop()
+		within(t, 5*time.Second, "the node has let go", func() bool {
+			back.node.mu.Lock()
+			defer back.node.mu.Unlock()
+			_, knows := back.node.routes["shop"]
+			return !knows && len(back.node.staged["shop"]) == 0 && len(r.environment().Receipts) == 0
+		})
+	})
+}
+
+// A new spec is staged anew. A disk that does not take it holds up no rollback.
+func TestFollower_RollsBackWithAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 5*time.Second, "generation 1 ready", func() bool { return r.state(1) == rollout.Ready })
+		r.await(r.promote(1).Revision, WaitApplied)
+		r.register("shop", 2)
+		within(t, 5*time.Second, "generation 2 ready", func() bool { return r.state(2) == rollout.Ready })
+		r.await(r.promote(2).Revision, WaitApplied)
+		r.node.mu.Lock()
+		r.node.full = true
+		r.node.mu.Unlock()
+		spec, err := rollout.ParseSpec([]byte(`{"services": [{"name": "web", "hosts": ["shop.test"]}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.service.PutEnvironment(t.Context(), rollout.PutCommand{Name: "shop", Spec: spec}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.service.Rollback(t.Context(), "shop", rollout.RollbackCommand{From: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		within(t, 5*time.Second, "back on generation 1", func() bool {
+			got := r.node.serves("shop")
+			return len(got) == 1 && got[0] == 1
+		})
+	})
+}

@@ -22,7 +22,7 @@ type Follower struct {
 	backoff *backoff
 
 	mu   sync.Mutex
-	seen map[string]int64           // the version of each environment at its last finished pass
+	seen map[string]int64           // the version of each environment that the poll last asked a pass for
 	last map[string]rollout.Receipt // the receipt last recorded
 	next map[string]clockwork.Timer // the pass that a deadline asks for
 }
@@ -42,9 +42,13 @@ func (f *Follower) Run(ctx context.Context) error {
 	ticker := f.Clock.NewTicker(f.Poll)
 	defer ticker.Stop()
 	for {
-		if err := f.poll(ctx); err != nil && ctx.Err() == nil {
+		err := f.poll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
 			f.backoff.failed(f.log, "poll", err)
-		} else {
+		default:
 			f.backoff.worked(f.log, "poll")
 		}
 		select {
@@ -77,8 +81,8 @@ func (f *Follower) poll(ctx context.Context) error {
 	known := maps.Clone(f.last)
 	f.mu.Unlock()
 	for name, receipt := range known {
-		if now, err := f.observe(call, name); err == nil && !sameReceipt(now, receipt) {
-			due = append(due, name)
+		if now, err := f.observe(call, name); err != nil || !sameReceipt(now, receipt) {
+			due = append(due, name) // the pass meets the same error, and tells it
 		}
 	}
 	for _, name := range due {
@@ -160,7 +164,10 @@ func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rol
 	if len(facts.Forgotten) > 0 {
 		delete(f.last, name)
 		delete(f.seen, name)
-		delete(f.next, name)
+		if t := f.next[name]; t != nil {
+			t.Stop()
+			delete(f.next, name)
+		}
 	}
 	if receipt != nil {
 		f.last[name] = *receipt

@@ -32,6 +32,9 @@ func (h *Hub) Publish(e rollout.Environment) {
 		return
 	}
 	h.latest[e.Name] = e
+	if e.DeletedAt != nil {
+		delete(h.latest, e.Name)
+	}
 	h.sendLocked(e.Name, &e)
 }
 

@@ -218,6 +218,7 @@ type node struct {
 	routes map[string]rollout.Route
 	staged map[string][]int
 	fail   error // every call fails
+	full   bool  // its disk is: what is staged is known, and not durable
 }
 
 func newNode(name string) *node {
@@ -232,6 +233,9 @@ func (n *node) Stage(_ context.Context, _ router.Fence, r rollout.Route, g rollo
 	}
 	if !slices.Contains(n.staged[r.Environment], g.Number) {
 		n.staged[r.Environment] = append(n.staged[r.Environment], g.Number)
+	}
+	if n.full {
+		return fmt.Errorf("no space left on device")
 	}
 	return n.fail
 }
@@ -275,6 +279,9 @@ func (n *node) Remove(_ context.Context, _ router.Fence, name string, number int
 func (n *node) Forget(_ context.Context, _ router.Fence, name string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if len(n.staged[name]) > 0 || n.routes[name].Weights.Sum() > 0 {
+		return router.ErrInUse
+	}
 	delete(n.routes, name)
 	delete(n.staged, name)
 	return n.fail

@@ -12,22 +12,27 @@ import (
 )
 
 // act carries out the actions that are this node's, in their order, and says what came of them. After a failure the
-// rest waits for the next pass; what was done before it is recorded.
+// rest waits for the next pass, except for the route: a generation that cannot be staged anew, say on a full disk, may
+// be known well enough to serve, and no rollback waits for a disk. What was done is recorded.
 func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
 	var facts rollout.Facts
+	var failed error
 	for _, a := range rollout.Decide(e, now) {
 		if a.Kind == rollout.ActWake {
 			f.wakeAt(ctx, e.Name, a.At.Sub(now))
 		}
-		if a.Router != f.Node.Router || a.Node != f.Node.Name {
+		if a.Router != f.Node.Router || a.Node != f.Node.Name || (failed != nil && a.Kind != rollout.ActApply) {
 			continue
 		}
 		call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 		err := f.actOne(call, e, a, &facts)
 		cancel()
 		if err != nil {
-			return facts, fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err)
+			failed = errors.Join(failed, fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err))
 		}
+	}
+	if failed != nil {
+		return facts, failed
 	}
 	return facts, f.removeUnknown(ctx, e)
 }
@@ -53,6 +58,9 @@ func (f *Follower) actOne(ctx context.Context, e rollout.Environment, a rollout.
 		}
 		facts.Unstaged = append(facts.Unstaged, staging)
 	case rollout.ActForget:
+		if err := f.removeUnknown(ctx, e); err != nil {
+			return err
+		}
 		if err := f.Local.Forget(ctx, fence, e.Name); err != nil {
 			return err
 		}
@@ -106,9 +114,6 @@ func (f *Follower) hitRecorded(ctx context.Context, facts rollout.Facts) error {
 // while it was away. A generation that still has weight on the node stays until the route is applied; one with a
 // number that e has not given out yet is newer than e.
 func (f *Follower) removeUnknown(ctx context.Context, e rollout.Environment) error {
-	if e.DeletedAt != nil {
-		return nil
-	}
 	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 	defer cancel()
 	seen, err := f.Local.Observe(call, e.Name)

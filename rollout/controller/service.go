@@ -107,7 +107,7 @@ func (s *Service) SetWeights(ctx context.Context, environment string, cmd rollou
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.SetWeights(cmd, now) })
 }
 
-// SetLock blocks promotes and weights.
+// SetLock blocks promotes, weights and deletion.
 func (s *Service) SetLock(ctx context.Context, environment string, cmd rollout.LockCommand, key *IdempotencyKey) (Outcome, error) {
 	return s.transact(ctx, Command{Environment: environment, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.SetLock(cmd, now) })

@@ -46,7 +46,7 @@ func (t *tenure) prolong(trusted time.Time) bool {
 }
 
 // work does what the environment needs now: announces, settles, takes back, and keeps the watches.
-func (t *tenure) work(e *rollout.Environment) error {
+func (t *tenure) work() error {
 	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
 	defer cancel()
 	loaded, now, err := t.w.Store.Environment(call, t.name)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -48,7 +49,7 @@ func (t *tenure) keepWatches(e rollout.Environment, driver registry.Registry) {
 
 // follow runs the registry's watch until ctx ends, again and again should it fail.
 func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, number int, driver registry.Registry) {
-	key := "watch " + e.Name
+	key := fmt.Sprintf("watch %s generation %d", e.Name, number)
 	for ctx.Err() == nil {
 		g, err := t.load(ctx, e, number)
 		if err == nil {

@@ -40,9 +40,13 @@ func (w *Worker) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	pruned := time.Time{}
 	for {
-		if err := w.renew(ctx); err != nil && ctx.Err() == nil {
+		err := w.renew(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
 			w.backoff.failed(w.log, "leases", err)
-		} else {
+		default:
 			w.backoff.worked(w.log, "leases")
 		}
 		if w.Clock.Since(pruned) > time.Hour && w.prune(ctx) == nil {
@@ -95,6 +99,12 @@ func (w *Worker) renew(ctx context.Context) error {
 	w.mu.Lock()
 	before := w.versions
 	w.versions = versions
+	for name, t := range w.tenures {
+		if _, known := versions[name]; !known { // deleted, and forgotten by every node
+			t.end()
+			delete(w.tenures, name)
+		}
+	}
 	w.mu.Unlock()
 	for name, version := range versions {
 		if before[name] < version {
@@ -120,15 +130,15 @@ func (w *Worker) hold(ctx context.Context, lease Lease, trusted time.Time) {
 	w.lanes.run(ctx, lease.Environment, nil)
 }
 
-// pass does one environment's work if its lease is held.
-func (w *Worker) pass(ctx context.Context, name string, e *rollout.Environment) {
+// pass does one environment's work if its lease is held, on what the database says by its own time.
+func (w *Worker) pass(ctx context.Context, name string, _ *rollout.Environment) {
 	w.mu.Lock()
 	t := w.tenures[name]
 	w.mu.Unlock()
 	if t == nil || t.ctx.Err() != nil {
 		return
 	}
-	err := t.work(e)
+	err := t.work()
 	switch {
 	case ctx.Err() != nil:
 	case err == nil:

@@ -16,6 +16,7 @@ type environment struct {
 	name  string
 	file  chan struct{}    // capacity 1: whoever put something in may write the state file
 	sites map[string]*site // by host; guarded by Router.mu
+	told  bool             // somebody spoke of it in this run, not only a state file; guarded by Router.mu
 
 	mu          sync.Mutex    // guards what follows; never held during I/O, so that a slow disk delays no flip
 	route       rollout.Route // what the table does
@@ -61,7 +62,7 @@ func (r *Router) publish(env *environment) {
 	sites := env.build()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	env.sites = sites
+	env.sites, env.told = sites, true
 	delete(r.bad, env.name)
 	r.swapLocked()
 }

@@ -3,6 +3,7 @@ package builtin
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +16,7 @@ import (
 
 	"viridian/rollout"
 	"viridian/router"
+	"viridian/router/routertest"
 )
 
 func TestHostKey(t *testing.T) {
@@ -232,6 +234,26 @@ func TestProxy_HostMoves(t *testing.T) {
 	if o := n.observe(); o.SpecVersion != 2 {
 		t.Errorf("an older spec was taken: version %d", o.SpecVersion)
 	}
+}
+
+// A state file that was left over, of an environment that nobody knows any more, keeps no host from its owner.
+func TestProxy_HostOfALeftOverStateFile(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, t.TempDir())
+	n.stage(1)
+	n.apply(1, all(1))
+	n.stop()
+	n.start()
+	n.serves(1) // until somebody claims the host, it is served as before
+	owner := route(1, all(2))
+	owner.Environment = "zoo"
+	g := rollout.Generation{Environment: "zoo", Number: 2, Groups: group(routertest.NewBackend(n, 2).Instance("web-1"))}
+	if err := errors.Join(n.Stage(t.Context(), router.Fence{Revision: 1}, owner, g), n.Apply(t.Context(), router.Fence{Revision: 1}, owner)); err != nil {
+		t.Fatal(err)
+	}
+	n.serves(2)
+	n.apply(1, all(1)) // it is known after all: whoever has the host keeps it
+	n.serves(2)
 }
 
 func TestSite_PicksByWeight(t *testing.T) {

@@ -37,13 +37,14 @@ func (s *site) pick(random func(n int) int) *pool {
 }
 
 // swapLocked builds the table of all environments and makes it the present one. Of a host that two environments
-// claim, the one that has it keeps it until it lets go.
+// claim, one that was spoken of in this run goes before one that is only known from a state file, which may be left
+// over; between equals, the one that has it keeps it until it lets go.
 func (r *Router) swapLocked() {
 	next := &table{sites: map[string]*site{}, partial: len(r.bad) > 0}
 	present := r.table.Load()
 	for _, env := range r.environments {
 		for host, s := range env.sites {
-			if other, taken := next.sites[host]; taken && !yields(other, s, present, host) {
+			if other, taken := next.sites[host]; taken && !r.yields(other, s, present, host) {
 				continue
 			}
 			next.sites[host] = s
@@ -53,7 +54,10 @@ func (r *Router) swapLocked() {
 }
 
 // yields says whether the site that claimed the host has to give it to another claimant.
-func yields(has, claims *site, present *table, host string) bool {
+func (r *Router) yields(has, claims *site, present *table, host string) bool {
+	if told := r.environments[claims.environment].told; told != r.environments[has.environment].told {
+		return told
+	}
 	if present != nil && present.sites[host] != nil {
 		switch present.sites[host].environment {
 		case has.environment:
