@@ -2345,7 +2345,7 @@ type ClientInterface interface {
 	//
 	// Says that a node is gone for good. A node that is silent may still be serving, so it blocks the removal of
 	// generations until it answers or is taken out. One that was heard of within the last 10 seconds is refused with
-	// `conflict`: stop it first.
+	// `conflict`: stop it first. A node serves all environments, so the token must not be limited to some.
 	//
 	// Corresponds with DELETE /v1/routers/{router}/nodes/{node} (the `RemoveNode` operationId).
 	RemoveNode(ctx context.Context, router Name, node NodeName, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3184,7 +3184,7 @@ func (c *Client) ListRouters(ctx context.Context, reqEditors ...RequestEditorFn)
 //
 // Says that a node is gone for good. A node that is silent may still be serving, so it blocks the removal of
 // generations until it answers or is taken out. One that was heard of within the last 10 seconds is refused with
-// `conflict`: stop it first.
+// `conflict`: stop it first. A node serves all environments, so the token must not be limited to some.
 //
 // Corresponds with DELETE /v1/routers/{router}/nodes/{node} (the `RemoveNode` operationId).
 func (c *Client) RemoveNode(ctx context.Context, router Name, node NodeName, params *RemoveNodeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5972,7 +5972,7 @@ type ClientWithResponsesInterface interface {
 	//
 	// Says that a node is gone for good. A node that is silent may still be serving, so it blocks the removal of
 	// generations until it answers or is taken out. One that was heard of within the last 10 seconds is refused with
-	// `conflict`: stop it first.
+	// `conflict`: stop it first. A node serves all environments, so the token must not be limited to some.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8402,7 +8402,7 @@ func (c *ClientWithResponses) ListRoutersWithResponse(ctx context.Context, reqEd
 //
 // Says that a node is gone for good. A node that is silent may still be serving, so it blocks the removal of
 // generations until it answers or is taken out. One that was heard of within the last 10 seconds is refused with
-// `conflict`: stop it first.
+// `conflict`: stop it first. A node serves all environments, so the token must not be limited to some.
 //
 // Returns a wrapper object for the known response body format(s).
 //

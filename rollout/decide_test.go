@@ -89,12 +89,11 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		change func(*Receipt)
 		apply  bool
 	}{
-		"in sync":           {func(*Receipt) {}, false},
-		"behind":            {func(r *Receipt) { r.Revision, r.Grade = r.Revision-1, GradeReadBack }, true},
-		"older spec":        {func(r *Receipt) { r.SpecVersion-- }, true},
-		"failed":            {func(r *Receipt) { r.Error = "disk full" }, true},
-		"other incarnation": {func(r *Receipt) { r.Incarnation = "a0" }, true},
-		"ahead":             {func(r *Receipt) { r.Revision++ }, false},
+		"in sync":    {func(*Receipt) {}, false},
+		"behind":     {func(r *Receipt) { r.Revision, r.Grade = r.Revision-1, GradeReadBack }, true},
+		"older spec": {func(r *Receipt) { r.SpecVersion-- }, true},
+		"failed":     {func(r *Receipt) { r.Error = "disk full" }, true},
+		"ahead":      {func(r *Receipt) { r.Revision++ }, false},
 	} {
 		w := newWorld(t)
 		w.live()
@@ -104,6 +103,19 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		if got := slices.Contains(w.todo(), on("a", ActApply, 0)); got != c.apply {
 			t.Errorf("%s: apply %v", name, got)
 		}
+	}
+}
+
+func TestDecide_AppliesInANewIncarnation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	old := w.receiptOf(w.e.Nodes[0])
+	w.e.Nodes = slices.Clone(w.e.Nodes)
+	w.e.Nodes[0].Incarnation = "a9"
+	w.record(Facts{Receipts: []Receipt{old}}) // the process before it, or one that lost its name to it
+	if !slices.Contains(w.todo(), on("a", ActApply, 0)) {
+		t.Error("the receipt of another process counts as this one's")
 	}
 }
 

@@ -26,7 +26,7 @@ func (f Facts) Empty() bool {
 func (e Environment) Record(facts Facts, now time.Time) Transition {
 	c := e.change(System, now)
 	c.e.Receipts, c.e.Stagings, c.e.Readings = slices.Clone(e.Receipts), slices.Clone(e.Stagings), slices.Clone(e.Readings)
-	facts.Receipts, facts.Readings = slices.Clone(facts.Receipts), slices.Clone(facts.Readings)
+	facts.Receipts, facts.Readings = e.ofKnownNodes(facts.Receipts), slices.Clone(facts.Readings)
 	for i := range facts.Receipts {
 		facts.Receipts[i].At = now
 		c.receipt(facts.Receipts[i])
@@ -54,6 +54,15 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	c.settle()
 	c.t.Facts = facts
 	return c.done(Answer{})
+}
+
+// ofKnownNodes leaves out receipts of processes that are no node now, such as one whose name another has taken.
+func (e Environment) ofKnownNodes(receipts []Receipt) []Receipt {
+	return slices.DeleteFunc(slices.Clone(receipts), func(r Receipt) bool {
+		return !slices.ContainsFunc(e.Nodes, func(n Node) bool {
+			return n.Router == r.Router && n.Name == r.Node && n.Incarnation == r.Incarnation
+		})
+	})
 }
 
 func (c *change) announced(number int, known bool) {

@@ -106,6 +106,9 @@ func (e Environment) rollbackTarget(number int, cmd RollbackCommand, now time.Ti
 
 // rollbackHealth tells what is not known of the target, and which service is known to have no healthy instance.
 func (e Environment) rollbackHealth(g Generation, now time.Time) (warnings []string, dead string) {
+	if r := e.missingGroup(g); r != nil {
+		warnings = append(warnings, r.Detail+": its hosts will answer 503")
+	}
 	for _, svc := range e.services(g) {
 		r, fresh := e.Reading(g.Number, svc, now)
 		switch {

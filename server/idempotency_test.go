@@ -63,7 +63,7 @@ func TestIdempotency_SameKeySameAnswer(t *testing.T) {
 	twice("retire", post(generations+"/1/retire", `{}`))
 	silent := w.node
 	silent.Name = "edge-9"
-	if err := w.store.Heartbeat(t.Context(), silent); err != nil {
+	if err := w.store.Heartbeat(t.Context(), silent, 0); err != nil {
 		t.Fatal(err)
 	}
 	w.sql(`UPDATE node SET seen_at = seen_at - interval '1 minute' WHERE name = 'edge-9'`)

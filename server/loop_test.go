@@ -173,7 +173,7 @@ func (w *world) access(c *client.ClientWithResponses) {
 
 	silent := w.node
 	silent.Name = "edge-2"
-	if err := w.store.Heartbeat(ctx, silent); err != nil {
+	if err := w.store.Heartbeat(ctx, silent, 0); err != nil {
 		t.Fatal(err)
 	}
 	alive := w.send(request{Method: "DELETE", Path: "/v1/routers/builtin/nodes/edge-2", Token: w.admin()})

@@ -19,6 +19,7 @@ func TestAuthMatrix(t *testing.T) {
 	tokens := map[string]string{"none": "", "malformed": "vir_x", "unknown": unknown}
 	for _, role := range Roles() {
 		tokens[string(role)] = w.token(role, "shop-*")
+		tokens["all "+string(role)] = w.token(role, "*")
 	}
 	asked := 0
 	for path, item := range w.contract.doc.Paths.Map() {
@@ -43,7 +44,8 @@ func TestAuthMatrix(t *testing.T) {
 
 // expected is 401, 403, or 0 for neither.
 func expected(kind, role, scope, environment string) int {
-	have, least := Role(kind), Role(role)
+	name, all := strings.CutPrefix(kind, "all ")
+	have, least := Role(name), Role(role)
 	switch {
 	case role == "none":
 		return 0
@@ -51,7 +53,7 @@ func expected(kind, role, scope, environment string) int {
 		return http.StatusUnauthorized
 	case !have.covers(least):
 		return http.StatusForbidden
-	case (scope == "environment" || scope == "body") && environment == "other":
+	case !all && (scope == "everywhere" || (scope == "environment" || scope == "body") && environment == "other"):
 		return http.StatusForbidden
 	}
 	return 0

@@ -112,11 +112,18 @@ func (c Caller) Sees(environment string) bool {
 	})
 }
 
-// Can says whether the caller may do this in the environment; an empty environment asks for the role alone. It is the
-// one place where that is decided, and it does not know which environments exist.
+// everywhere are the actions that concern all environments at once: a caller who is limited to some may not.
+var everywhere = map[Action]bool{"node.remove": true, "operations.metrics": true}
+
+// Can says whether the caller may do this in the environment; an empty environment asks for the role alone, or for a
+// caller of every environment where the action concerns them all. It is the one place where that is decided, and it
+// does not know which environments exist.
 func Can(caller Caller, action Action, environment string) bool {
 	least, known := policy[action]
-	return known && caller.Role.covers(least) && (environment == "" || caller.Sees(environment))
+	if !known || !caller.Role.covers(least) {
+		return false
+	}
+	return environment == "" && !everywhere[action] || caller.Sees(environment)
 }
 
 // allow is Can as an error.
@@ -125,7 +132,7 @@ func allow(caller Caller, action Action, environment string) error {
 		return nil
 	}
 	return rollout.Refuse(rollout.Forbidden, "the token does not allow this here",
-		fmt.Sprintf("use a token with the role %s or above that is not limited to other environments", policy[action]))
+		fmt.Sprintf("use a token with the role %s or above whose environments include this, or all (*) where it concerns them all", policy[action]))
 }
 
 // within says whether every environment that the globs match is matched by one of the others, too.

@@ -127,7 +127,7 @@ func rollback(e rollout.Environment, now time.Time) (rollout.Transition, error) 
 func (w *world) ready(environment, address string, ports ...int) int {
 	w.Helper()
 	number := w.do(environment, register(address, ports...)).Generation
-	w.must(w.Heartbeat(w.Context(), edge))
+	w.must(w.Heartbeat(w.Context(), edge, 0))
 	e := w.record(environment, rollout.Facts{Announced: []int{number}, Staged: []rollout.Staging{w.staging(environment, number)},
 		Readings: []rollout.Reading{{Generation: number, Service: "web", Healthy: len(ports), Total: len(ports)}}})
 	if g, _ := e.Generation(number); g.State != rollout.Ready {
@@ -152,7 +152,7 @@ func (w *world) record(environment string, f rollout.Facts) rollout.Environment 
 // apply records that the node does what the route says.
 func (w *world) apply(environment string) rollout.Environment {
 	w.Helper()
-	w.must(w.Heartbeat(w.Context(), edge))
+	w.must(w.Heartbeat(w.Context(), edge, 0))
 	e, _, err := w.Environment(w.Context(), environment)
 	w.must(err)
 	return w.record(environment, rollout.Facts{Receipts: []rollout.Receipt{receiptOf(e)}})

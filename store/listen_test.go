@@ -32,7 +32,7 @@ func TestListen(t *testing.T) {
 	w.do("own", create("own", spec(t, webSpec))) // whoever changed it knows, so this is not heard
 	other.do("shop", create("shop", spec(t, webSpec)))
 	want("shop")
-	w.must(w.Heartbeat(t.Context(), edge))
+	w.must(w.Heartbeat(t.Context(), edge, 0))
 	w.must(w.SignOff(t.Context(), edge))
 	want("")
 	w.record("shop", rollout.Facts{})

@@ -53,16 +53,24 @@ func (s *Store) Nodes(ctx context.Context) ([]rollout.Node, time.Time, error) {
 }
 
 // Heartbeat records that the node is alive, and brings it back when it was removed. SeenAt and Removed of the argument
-// do not matter.
-func (s *Store) Heartbeat(ctx context.Context, n rollout.Node) error {
-	return s.write(ctx, func(b *batch) {
-		b.exec(`INSERT INTO node AS n (router, name, incarnation, version, seen_at, removed, changes)
+// do not matter. While another incarnation of the name was heard of within quiet, it is controller.ErrNameTaken.
+func (s *Store) Heartbeat(ctx context.Context, n rollout.Node, quiet time.Duration) error {
+	var heard bool
+	err := s.write(ctx, func(b *batch) {
+		heard = false
+		b.each(`INSERT INTO node AS n (router, name, incarnation, version, seen_at, removed, changes)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), false, 1)
 			ON CONFLICT (router, name) DO UPDATE SET incarnation = excluded.incarnation, version = excluded.version,
 				seen_at = clock_timestamp(), removed = false,
-				changes = n.changes + CASE WHEN n.removed OR n.incarnation <> excluded.incarnation THEN 1 ELSE 0 END`,
-			n.Router, n.Name, n.Incarnation, n.Version)
+				changes = n.changes + CASE WHEN n.removed OR n.incarnation <> excluded.incarnation THEN 1 ELSE 0 END
+			WHERE n.removed OR n.incarnation = excluded.incarnation OR n.seen_at < clock_timestamp() - $5::interval
+			RETURNING true`, func(row pgx.CollectableRow) error { return row.Scan(&heard) },
+			n.Router, n.Name, n.Incarnation, n.Version, quiet)
 	})
+	if err == nil && !heard {
+		return fmt.Errorf("node %s of router %s: %w", n.Name, n.Router, controller.ErrNameTaken)
+	}
+	return err
 }
 
 // SignOff removes the node at the end of its run. When another incarnation has taken its place already, nothing changes.

@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"viridian/rollout"
+	"viridian/rollout/controller"
 	"viridian/store"
 )
 
@@ -13,20 +15,23 @@ func TestNodes(t *testing.T) {
 	w := newWorld(t)
 	w.shop()
 	other := rollout.Node{Router: "elsewhere", Name: "x", Incarnation: "1"}
-	w.must(w.Heartbeat(t.Context(), other))
+	w.must(w.Heartbeat(t.Context(), other, 0))
 	e, _, err := w.Environment(t.Context(), "shop")
 	w.must(err)
 	if len(e.Nodes) != 1 || e.Nodes[0].Name != edge.Name || time.Since(e.Nodes[0].SeenAt).Abs() > time.Minute {
 		t.Fatalf("nodes of the spec's routers: %+v", e.Nodes)
 	}
 	version := must(w.Versions(t.Context()))["shop"]
-	w.must(w.Heartbeat(t.Context(), edge))
+	w.must(w.Heartbeat(t.Context(), edge, 0))
 	if got := must(w.Versions(t.Context()))["shop"]; got != version {
 		t.Error("a heartbeat is no change")
 	}
 	again := edge
 	again.Incarnation = "2@2"
-	w.must(w.Heartbeat(t.Context(), again))
+	if err := w.Heartbeat(t.Context(), again, time.Minute); !errors.Is(err, controller.ErrNameTaken) {
+		t.Errorf("took the name of a live node: %v", err)
+	}
+	w.must(w.Heartbeat(t.Context(), again, 0))
 	if got := must(w.Versions(t.Context()))["shop"]; got <= version {
 		t.Error("a new incarnation is a change")
 	}
@@ -45,7 +50,7 @@ func TestNodes(t *testing.T) {
 	if len(nodes) != 2 || !nodes[0].Removed || nodes[1].Removed {
 		t.Fatalf("all nodes: %+v", nodes)
 	}
-	w.must(w.Heartbeat(t.Context(), again))
+	w.must(w.Heartbeat(t.Context(), again, 0))
 	if e, _, _ = w.Environment(t.Context(), "shop"); len(e.Nodes) != 1 {
 		t.Fatal("a heartbeat does not bring it back")
 	}
@@ -54,7 +59,7 @@ func TestNodes(t *testing.T) {
 func TestRemoveNode(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.must(w.Heartbeat(t.Context(), edge))
+	w.must(w.Heartbeat(t.Context(), edge, 0))
 	_, err := w.RemoveNode(t.Context(), edge.Router, edge.Name, alice, nil)
 	wantCode(t, err, rollout.Conflict)
 	_, err = w.RemoveNode(t.Context(), edge.Router, "nobody", alice, nil)

@@ -59,6 +59,9 @@ func TestRecord_LateReceipt(t *testing.T) {
 	}
 	restarted := receiptOf(early)
 	restarted.Incarnation = "2@2"
+	again := edge
+	again.Incarnation = restarted.Incarnation
+	w.must(w.Heartbeat(t.Context(), again, 0))
 	if e = w.record("shop", rollout.Facts{Receipts: []rollout.Receipt{restarted}}); e.Receipts[0].Revision != 1 {
 		t.Fatalf("a new incarnation begins where it is, not at %d", e.Receipts[0].Revision)
 	}

@@ -31,7 +31,8 @@ type Options struct {
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
 	LockTimeout time.Duration
-	// IdleTimeout is after how long Postgres ends a transaction whose client has fallen silent (10 s).
+	// IdleTimeout is after how long Postgres ends a transaction whose client has fallen silent (1.5 s). It is shorter
+	// than LockTimeout, so that a replica that is paused in a transaction holds up nobody else's rollback.
 	IdleTimeout time.Duration
 	Failpoints  *failpoint.Set
 	Logger      *slog.Logger
@@ -108,7 +109,7 @@ func (s *Store) fillDefaults() {
 	for _, d := range []struct {
 		set      *time.Duration
 		fallback time.Duration
-	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 10 * time.Second}} {
+	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 1500 * time.Millisecond}} {
 		if *d.set <= 0 {
 			*d.set = d.fallback
 		}

@@ -38,7 +38,7 @@ func theWholeWay(t *testing.T, w *world) {
 		sameEnvironment(t, stored, e)
 		return stored
 	}
-	w.must(w.Heartbeat(t.Context(), edge))
+	w.must(w.Heartbeat(t.Context(), edge, 0))
 	shop := spec(t, `{"services": [{"name": "web", "hosts": ["shop.example"]}, {"name": "api"}], "description": "the shop",
 		"validation": {"valid_for": "1h"}, "retention": {"drain": "0s", "keep_for": "1h"}}`)
 	step("create", w.do("shop", create("shop", shop)).Environment)

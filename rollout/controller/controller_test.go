@@ -291,3 +291,29 @@ func TestFollower_RollsBackWithAFullDisk(t *testing.T) {
 		})
 	})
 }
+
+// Of two live processes with one name the newcomer gives up, and what it does counts for nothing.
+func TestFollower_NameTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 5*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		twin := startReplica(t, r.store, newNode("n1"), "twin", nil)
+		defer twin.stop()
+		r.await(r.promote(1).Revision, WaitApplied)
+		if got := twin.node.serves("shop"); len(got) != 0 {
+			t.Errorf("the newcomer followed to %v", got)
+		}
+		within(t, 10*time.Second, "the newcomer has given up", func() bool {
+			select {
+			case err := <-twin.followed:
+				return errors.Is(err, ErrNameTaken)
+			default:
+				return false
+			}
+		})
+		if got := r.environment().Nodes; len(got) != 1 || got[0].Incarnation != "first" {
+			t.Errorf("nodes %+v", got)
+		}
+	})
+}

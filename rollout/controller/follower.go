@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,17 +36,28 @@ func NewFollower(o Options) *Follower {
 	return f
 }
 
-// Run follows until ctx ends. It goes on through failures of the database: the node keeps what it has.
+// nameTrials is how many polls long a node asks for its name while another process has it. A process that died without
+// signing off is quiet for two of them.
+const nameTrials = 5
+
+// Run follows until ctx ends. It goes on through failures of the database: the node keeps what it has. When another
+// live process has the node's name, it ends with ErrNameTaken: of two nodes with one name, one would go unwatched.
 func (f *Follower) Run(ctx context.Context) error {
 	defer f.Hub.Subscribe("", func(name string, e *rollout.Environment) { f.lanes.run(ctx, name, e) })()
 	defer f.lanes.drain()
 	ticker := f.Clock.NewTicker(f.Poll)
 	defer ticker.Stop()
+	named := f.Clock.Now() // when the name was last ours
 	for {
 		err := f.poll(ctx)
+		if !errors.Is(err, ErrNameTaken) {
+			named = f.Clock.Now()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case f.Clock.Since(named) > nameTrials*f.Poll:
+			return err
 		case err != nil:
 			f.backoff.failed(f.log, "poll", err)
 		default:
@@ -63,7 +75,7 @@ func (f *Follower) Run(ctx context.Context) error {
 func (f *Follower) poll(ctx context.Context) error {
 	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 	defer cancel()
-	if err := f.Store.Heartbeat(call, f.Node); err != nil {
+	if err := f.Store.Heartbeat(call, f.Node, 2*f.Poll); err != nil {
 		return err
 	}
 	versions, err := f.Store.Versions(call)
@@ -119,6 +131,11 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 			return err
 		}
 		e, now = &loaded, at
+	}
+	if !slices.ContainsFunc(e.Nodes, func(n rollout.Node) bool {
+		return n.Router == f.Node.Router && n.Name == f.Node.Name && n.Incarnation == f.Node.Incarnation
+	}) {
+		return nil // not known yet, or the name is another process's: the next heartbeat tells
 	}
 	facts, actErr := f.act(ctx, *e, now)
 	receipt, err := f.observeFor(ctx, *e, actErr)

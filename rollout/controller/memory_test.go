@@ -148,11 +148,16 @@ func (m *memory) Versions(context.Context) (map[string]int64, error) {
 	return out, m.begin()
 }
 
-func (m *memory) Heartbeat(_ context.Context, node rollout.Node) error {
+func (m *memory) Heartbeat(_ context.Context, node rollout.Node, quiet time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin(); err != nil {
 		return err
+	}
+	if slices.ContainsFunc(m.nodes, func(n rollout.Node) bool {
+		return n.Name == node.Name && n.Incarnation != node.Incarnation && !n.Removed && time.Since(n.SeenAt) <= quiet
+	}) {
+		return ErrNameTaken
 	}
 	m.nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(n rollout.Node) bool { return n.Name == node.Name })
 	node.SeenAt = time.Now()

@@ -24,11 +24,13 @@ type replica struct {
 	service *Service
 	cancel  context.CancelFunc
 	done    sync.WaitGroup
+	// followed gets how the follower ended.
+	followed chan error
 }
 
 func startReplica(t *testing.T, store *memory, n *node, incarnation string, fp *failpoint.Set) *replica {
 	t.Helper()
-	r := &replica{t: t, store: store, node: n, reg: &healthyRegistry{announced: map[int]bool{}}}
+	r := &replica{t: t, store: store, node: n, reg: &healthyRegistry{announced: map[int]bool{}}, followed: make(chan error, 1)}
 	o := Options{Store: store, Hub: NewHub(), Clock: clockwork.NewRealClock(), Random: func() float64 { return 0.5 },
 		Failpoints: fp, Log: slog.New(slog.DiscardHandler), Local: n,
 		Node:       rollout.Node{Router: "builtin", Name: n.name, Incarnation: incarnation},
@@ -38,7 +40,7 @@ func startReplica(t *testing.T, store *memory, n *node, incarnation string, fp *
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel
 	follower, worker := NewFollower(o), NewWorker(o)
-	r.done.Go(func() { _ = follower.Run(ctx) })
+	r.done.Go(func() { r.followed <- follower.Run(ctx) })
 	r.done.Go(func() { _ = worker.Run(ctx) })
 	return r
 }

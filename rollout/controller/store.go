@@ -26,8 +26,9 @@ type Store interface {
 	// Versions tells, for every environment that is not deleted and forgotten by all nodes, a number that grows
 	// with each change of it.
 	Versions(ctx context.Context) (map[string]int64, error)
-	// Heartbeat records that the node is alive, and brings it back when it was removed.
-	Heartbeat(ctx context.Context, node rollout.Node) error
+	// Heartbeat records that the node is alive, and brings it back when it was removed. It is ErrNameTaken, and nothing
+	// is recorded, while another incarnation of the name was heard of within quiet.
+	Heartbeat(ctx context.Context, node rollout.Node, quiet time.Duration) error
 	// SignOff removes the node, as an operator would.
 	SignOff(ctx context.Context, node rollout.Node) error
 	// ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over.
@@ -85,6 +86,9 @@ type Lease struct {
 	Term        int64
 	ExpiresAt   time.Time
 }
+
+// ErrNameTaken is returned to a node whose name another process uses.
+var ErrNameTaken = errors.New("another process with this node_name is alive")
 
 // ErrLeaseLost is returned when another holder's term has begun.
 var ErrLeaseLost = errors.New("the lease of the environment is lost")
