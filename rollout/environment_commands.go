@@ -52,6 +52,10 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
 			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
 	}
+	if host, svc := e.strandedHost(cmd.Spec); host != "" {
+		return Transition{}, e.refuse(Conflict, "promote a generation that has instances of that service first, or give the service another host",
+			"host %s would go to service %s, of which live generation %d has no instances", host, svc, e.Live)
+	}
 	c := e.change(cmd.Actor, now)
 	before := c.e.Spec
 	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
@@ -64,6 +68,27 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 		}
 	}
 	return c.done(Answer{Changed: true}), nil
+}
+
+// strandedHost finds a host that the live generation answers now and could not answer by the other spec, with the
+// service that would get it. A host that the spec gives up altogether is meant to go.
+func (e Environment) strandedHost(spec Spec) (host, service string) {
+	live, _ := e.Generation(e.Live)
+	served := map[string]bool{}
+	for _, svc := range e.services(live) {
+		known, _ := e.Spec.Service(svc)
+		for _, h := range e.Spec.EffectiveHosts(e.Name, known) {
+			served[h] = true
+		}
+	}
+	for _, svc := range spec.Services {
+		for _, h := range spec.EffectiveHosts(e.Name, svc) {
+			if served[h] && live.Sizes[svc.Name] == 0 {
+				return h, svc.Name
+			}
+		}
+	}
+	return "", ""
 }
 
 // DeleteCommand asks to delete an environment. Force also takes the traffic away from what still serves. IfMatch, when

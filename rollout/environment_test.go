@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -228,4 +229,28 @@ func TestDelete_WaitsForTheLock(t *testing.T) {
 	w.refused(EnvironmentLocked)(w.e.Delete(DeleteCommand{Actor: alice, Force: true}, w.now))
 	w.changes(w.e.ClearLock(alice, w.now))
 	w.changes(w.e.Delete(DeleteCommand{Actor: alice}, w.now))
+}
+
+func TestReplace_StrandsNoHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	renamed := w.e.Spec
+	renamed.Services = slices.Clone(renamed.Services)
+	served := w.e.Spec.EffectiveHosts(w.e.Name, renamed.Services[0])
+	renamed.Services[0].Name, renamed.Services[0].Hosts = "front", served
+	w.refused(Conflict)(w.e.Replace(PutCommand{Actor: alice, Name: w.e.Name, Spec: renamed}, w.now))
+
+	wider := w.e.Spec
+	wider.Services = slices.Clone(wider.Services)
+	wider.Services[0].Hosts = served
+	added := wider.Services[0]
+	added.Name, added.Hosts = "extra", []string{"extra.example"}
+	wider.Services = append(wider.Services, added)
+	w.changes(w.e.Replace(PutCommand{Actor: alice, Name: w.e.Name, Spec: wider}, w.now))
+	if warnings, _ := w.e.rollbackHealth(w.gen(w.e.Live), w.now); !slices.ContainsFunc(warnings, func(s string) bool {
+		return strings.Contains(s, "no group for service extra")
+	}) {
+		t.Errorf("nothing warns of a service without instances: %q", warnings)
+	}
 }
