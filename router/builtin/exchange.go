@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -28,6 +29,21 @@ type exchange struct {
 	status  int  // of the answer; 0 before
 	counted bool // in the generation's traffic
 	wasCut  atomic.Bool
+	garbled atomic.Bool // the client's body could not be read
+}
+
+// clientBody is the body that a client sends. One that breaks off or is malformed is no fault of the instance.
+type clientBody struct {
+	io.ReadCloser
+	exchange *exchange
+}
+
+func (b *clientBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, http.ErrBodyReadAfterClose) {
+		b.exchange.garbled.Store(true)
+	}
+	return n, err
 }
 
 type exchangeKey struct{}

@@ -64,6 +64,9 @@ func (r *Router) newPool(g *generation, group rollout.Group) *pool {
 // request has left, so another one of the same generation is tried whatever the method.
 func (p *pool) RoundTrip(out *http.Request) (*http.Response, error) {
 	body := out.Body
+	if x := exchangeOf(out.Context()); body != nil && x != nil {
+		body = &clientBody{body, x}
+	}
 	for try := 1; ; try++ {
 		in := p.pick()
 		out.URL.Host = in.target

@@ -79,13 +79,16 @@ func rewrite(pr *httputil.ProxyRequest) {
 func failed(w http.ResponseWriter, out *http.Request, err error) {
 	answer := badGateway
 	var timeout net.Error
+	x := exchangeOf(out.Context())
 	switch {
 	case errors.Is(context.Cause(out.Context()), errCut):
 		answer = takenAway
+	case x != nil && x.garbled.Load():
+		answer = badBody
 	case errors.As(err, &timeout) && timeout.Timeout():
 		answer = gatewayTimeout
 	}
-	if x := exchangeOf(out.Context()); x != nil && x.client.Err() == nil {
+	if x != nil && x.client.Err() == nil {
 		x.status = answer.status
 	}
 	answer.write(w)
@@ -104,6 +107,7 @@ var (
 	hostNotLoaded  = &refusal{http.StatusServiceUnavailable, "No route to this host is known yet.", "1"}
 	noWeights      = &refusal{http.StatusServiceUnavailable, "No generation serves here yet.", "5"}
 	takenAway      = &refusal{http.StatusServiceUnavailable, "The generation that served this request was taken out of service.", "0"}
+	badBody        = &refusal{http.StatusBadRequest, "The body of the request could not be read.", ""}
 	badGateway     = &refusal{http.StatusBadGateway, "The service could not be reached.", ""}
 	gatewayTimeout = &refusal{http.StatusGatewayTimeout, "The service did not answer in time.", ""}
 )

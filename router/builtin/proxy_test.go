@@ -365,3 +365,18 @@ func (n *node) measured(of func(router.Bucket) int64) map[int]int64 {
 	}
 	return out
 }
+
+// What a client garbles is the client's error, not one of the generation that would have got it.
+func TestProxy_ClientGarblesItsBody(t *testing.T) {
+	t.Parallel()
+	n := startNode(t, t.TempDir())
+	n.stage(1)
+	n.apply(1, all(1))
+	answer := n.raw("POST /body HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nhello\r\nnonsense\r\n")
+	if !strings.HasPrefix(answer, "HTTP/1.1 400 ") {
+		t.Errorf("answered %q", answer)
+	}
+	if failed := n.measured(func(b router.Bucket) int64 { return b.Errors }); failed[1] != 0 {
+		t.Errorf("%d errors of the generation", failed[1])
+	}
+}
