@@ -18,7 +18,7 @@ func (p *program) migrateCommand() *cli.Command {
 		Name:  "migrate",
 		Usage: "bring the database schema up to date, or look at it",
 		Description: "serve does this at its start, unless migrate is false. The role needs to own the schema; serve can\n" +
-			"use another one:\n\n" +
+			"use another one, which is let in again after each migration:\n\n" +
 			"   viridian migrate up --database-url postgres://owner@db/viridian --grant-to viridian\n" +
 			"   viridian migrate version --config viridian.yaml",
 		Action: group,

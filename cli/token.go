@@ -56,15 +56,12 @@ type tokenRequest struct {
 	lifetime     time.Duration // 0 for ever
 }
 
-var (
-	tokenNameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`) // Name of openapi.yaml
-	globForm      = regexp.MustCompile(`^[a-z0-9*-]{1,63}$`)                   // EnvironmentGlobs
-)
+var globForm = regexp.MustCompile(`^[a-z0-9*-]{1,63}$`) // EnvironmentGlobs of openapi.yaml
 
 func (r tokenRequest) check() error {
 	usage := func(what, fix string) error { return &failure{what: what, fix: fix, usage: true} }
 	switch {
-	case !tokenNameForm.MatchString(r.name):
+	case !rollout.ValidName(r.name):
 		return usage("the token has no valid name", "give --name, such as --name ci: lower-case letters, digits and hyphens")
 	case !slices.Contains(server.Roles(), server.Role(r.role)):
 		return usage("the token has no valid role", "give --role viewer, deployer, operator or admin")
@@ -186,6 +183,8 @@ func (p *program) tokenRevoke(ctx context.Context, c *cli.Command) error {
 	switch {
 	case errors.As(err, &refusal) && refusal.Code == rollout.NotFound:
 		return &failure{what: "there is no valid token " + id, fix: "viridian token list shows the ids"}
+	case refusal != nil:
+		return &failure{what: "token " + id + " stays: " + refusal.Detail, fix: strings.Join(refusal.Fixes, "; ")}
 	case err != nil:
 		return databaseFailure(err)
 	}

@@ -41,21 +41,12 @@ func TestToken_WithoutSchema(t *testing.T) {
 	}
 }
 
-func TestMigrate(t *testing.T) {
+func TestToken_RevokeKeepsTheLastAdmin(t *testing.T) {
 	t.Parallel()
-	env := map[string]string{"VIRIDIAN_DATABASE_URL": storetest.EmptyDatabase(t)}
-	if got := command(t, env, "migrate", "version"); !strings.HasPrefix(got.stdout, "schema version 0 of ") {
-		t.Fatalf("empty: %+v", got)
-	}
-	up := command(t, env, "migrate", "up")
-	latest := strings.TrimSpace(up.stdout[strings.LastIndex(up.stdout, " ")+1:])
-	if up.code != 0 || up.stdout != "schema version "+latest+" of "+latest+"\n" {
-		t.Fatalf("up: %+v", up)
-	}
-	if got := command(t, env, "migrate", "force", "1"); got.code != 0 || !strings.HasPrefix(got.stdout, "schema version 1 of") {
-		t.Fatalf("force: %+v", got)
-	}
-	if got := command(t, env, "migrate", "up", "--grant-to", "nobody_of_this_name"); got.code != 1 {
-		t.Fatalf("grant to nobody: %+v", got)
+	env := map[string]string{"VIRIDIAN_DATABASE_URL": storetest.Database(t)}
+	made := command(t, env, "token", "create", "--name", "root", "--role", "admin")
+	got := command(t, env, "token", "revoke", strings.TrimSpace(made.stdout))
+	if got.code != 1 || !strings.Contains(got.stderr, "the last token") || !strings.Contains(got.stderr, "fix: create another admin token") {
+		t.Fatalf("%+v", got)
 	}
 }

@@ -580,7 +580,7 @@ type Environment struct {
 	// Live The number of a generation within its environment, from 1 upwards.
 	Live *GenerationNumber `json:"live,omitempty"`
 
-	// Lock Keeps promotes from switching, never a rollback.
+	// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 	Lock *Lock `json:"lock,omitempty"`
 
 	// Name Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
@@ -684,7 +684,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, route.drifted
+	// Examples: generation.ready, switch.applied, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -884,7 +884,7 @@ type Instance struct {
 // Labels At most 64 short strings by short key.
 type Labels map[string]string
 
-// Lock Keeps promotes from switching, never a rollback.
+// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 type Lock struct {
 	At time.Time `json:"at"`
 
@@ -1250,7 +1250,7 @@ type Route struct {
 	// Live The number of a generation within its environment, from 1 upwards.
 	Live *GenerationNumber `json:"live,omitempty"`
 
-	// Lock Keeps promotes from switching, never a rollback.
+	// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 	Lock *Lock `json:"lock,omitempty"`
 
 	// Previous The number of a generation within its environment, from 1 upwards.
@@ -1382,7 +1382,7 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made.
+	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1405,7 +1405,7 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made.
+// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.
@@ -1989,6 +1989,7 @@ type ClientInterface interface {
 	// Refused with `conflict` while anything is live or standby, unless `force=true`: then the route goes to no
 	// weights at all (the hosts answer 503) and every generation retires with its drain. The environment is gone when
 	// the last one is retired; until then it is shown with `deleting: true`. Its name and revision counter are kept.
+	// A lock refuses it, with `force` too (`environment_locked`).
 	//
 	// Corresponds with DELETE /v1/environments/{environment} (the `DeleteEnvironment` operationId).
 	DeleteEnvironment(ctx context.Context, environment EnvironmentPath, params *DeleteEnvironmentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2004,8 +2005,12 @@ type ClientInterface interface {
 	//
 	// Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 	// defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-	// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-	// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+	// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+	// else's change.
+	//
+	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2016,8 +2021,12 @@ type ClientInterface interface {
 	//
 	// Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 	// defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-	// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-	// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+	// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+	// else's change.
+	//
+	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2139,7 +2148,8 @@ type ClientInterface interface {
 	// RetireGenerationWithBody Retire a generation
 	//
 	// Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-	// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+	// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+	// for.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2149,7 +2159,8 @@ type ClientInterface interface {
 	// RetireGeneration Retire a generation
 	//
 	// Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-	// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+	// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+	// for.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2173,8 +2184,8 @@ type ClientInterface interface {
 
 	// SetLockWithBody Lock the environment
 	//
-	// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-	// from rolling back. Locking what is locked replaces the reason.
+	// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+	// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2183,8 +2194,8 @@ type ClientInterface interface {
 
 	// SetLock Lock the environment
 	//
-	// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-	// from rolling back. Locking what is locked replaces the reason.
+	// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+	// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2207,8 +2218,8 @@ type ClientInterface interface {
 
 	// SetRetentionWithBody Extend or shorten a rollback window
 	//
-	// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-	// says. A time in the past lets it retire now.
+	// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+	// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2217,8 +2228,8 @@ type ClientInterface interface {
 
 	// SetRetention Extend or shorten a rollback window
 	//
-	// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-	// says. A time in the past lets it retire now.
+	// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+	// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2233,8 +2244,8 @@ type ClientInterface interface {
 	// needs the role operator, goes there all the same).
 	//
 	// Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-	// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-	// by itself until the automation hold is released.
+	// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+	// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2249,8 +2260,8 @@ type ClientInterface interface {
 	// needs the role operator, goes there all the same).
 	//
 	// Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-	// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-	// by itself until the automation hold is released.
+	// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+	// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2274,7 +2285,7 @@ type ClientInterface interface {
 
 	// ListSwitches List switches
 	//
-	// Every change of the route, newest first. Receipts are shown with a single switch only.
+	// Every change of the route, newest first. Receipts are shown with a single switch only, the present one.
 	//
 	// Corresponds with GET /v1/environments/{environment}/switches (the `ListSwitches` operationId).
 	ListSwitches(ctx context.Context, environment EnvironmentPath, params *ListSwitchesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2282,7 +2293,8 @@ type ClientInterface interface {
 	// ShowSwitch Show a switch, or wait for it
 	//
 	// Answers at once, or with `wait=applied` or `wait=drained` when that is reached: 200 when it is, 202 when it was
-	// not within `timeout`. A superseded switch answers at once: it will never be applied.
+	// not within `timeout`. A superseded switch answers at once: it will never be applied. Only the switch of the
+	// present revision has receipts.
 	//
 	// Corresponds with GET /v1/environments/{environment}/switches/{revision} (the `ShowSwitch` operationId).
 	ShowSwitch(ctx context.Context, environment EnvironmentPath, revision int64, params *ShowSwitchParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2290,7 +2302,8 @@ type ClientInterface interface {
 	// ShowTraffic Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancers that can measure saw them. At most the last 15 minutes are kept.
+	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
+	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
 	//
 	// Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 	ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2360,7 +2373,8 @@ type ClientInterface interface {
 	// CreateTokenWithBody Create a token
 	//
 	// The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-	// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+	// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+	// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 	// must lie within the caller's (`forbidden`).
 	//
 	// Takes any type of body and a specified content type.
@@ -2371,7 +2385,8 @@ type ClientInterface interface {
 	// CreateToken Create a token
 	//
 	// The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-	// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+	// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+	// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 	// must lie within the caller's (`forbidden`).
 	//
 	// Takes a body of the `application/json` content type.
@@ -2381,7 +2396,9 @@ type ClientInterface interface {
 
 	// DeleteToken Delete a token
 	//
-	// From now on its secret is refused with `unauthenticated`.
+	// From now on its secret is refused with `unauthenticated`, by every replica within seconds. The last admin token
+	// for all environments stays (`conflict`), for nobody could make another. The token's environments must lie within
+	// the caller's (`forbidden`).
 	//
 	// Corresponds with DELETE /v1/tokens/{id} (the `DeleteToken` operationId).
 	DeleteToken(ctx context.Context, id string, params *DeleteTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2458,6 +2475,7 @@ func (c *Client) CreateEnvironment(ctx context.Context, params *CreateEnvironmen
 // Refused with `conflict` while anything is live or standby, unless `force=true`: then the route goes to no
 // weights at all (the hosts answer 503) and every generation retires with its drain. The environment is gone when
 // the last one is retired; until then it is shown with `deleting: true`. Its name and revision counter are kept.
+// A lock refuses it, with `force` too (`environment_locked`).
 //
 // Corresponds with DELETE /v1/environments/{environment} (the `DeleteEnvironment` operationId).
 func (c *Client) DeleteEnvironment(ctx context.Context, environment EnvironmentPath, params *DeleteEnvironmentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2493,8 +2511,12 @@ func (c *Client) ShowEnvironment(ctx context.Context, environment EnvironmentPat
 //
 // Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 // defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+// else's change.
+//
+// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2515,8 +2537,12 @@ func (c *Client) PutEnvironmentWithBody(ctx context.Context, environment Environ
 //
 // Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 // defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+// else's change.
+//
+// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2758,7 +2784,8 @@ func (c *Client) PromoteGeneration(ctx context.Context, environment EnvironmentP
 // RetireGenerationWithBody Retire a generation
 //
 // Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+// for.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2778,7 +2805,8 @@ func (c *Client) RetireGenerationWithBody(ctx context.Context, environment Envir
 // RetireGeneration Retire a generation
 //
 // Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+// for.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2832,8 +2860,8 @@ func (c *Client) ClearLock(ctx context.Context, environment EnvironmentPath, par
 
 // SetLockWithBody Lock the environment
 //
-// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-// from rolling back. Locking what is locked replaces the reason.
+// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2852,8 +2880,8 @@ func (c *Client) SetLockWithBody(ctx context.Context, environment EnvironmentPat
 
 // SetLock Lock the environment
 //
-// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-// from rolling back. Locking what is locked replaces the reason.
+// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2906,8 +2934,8 @@ func (c *Client) ShowPromotion(ctx context.Context, environment EnvironmentPath,
 
 // SetRetentionWithBody Extend or shorten a rollback window
 //
-// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-// says. A time in the past lets it retire now.
+// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2926,8 +2954,8 @@ func (c *Client) SetRetentionWithBody(ctx context.Context, environment Environme
 
 // SetRetention Extend or shorten a rollback window
 //
-// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-// says. A time in the past lets it retire now.
+// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2952,8 +2980,8 @@ func (c *Client) SetRetention(ctx context.Context, environment EnvironmentPath, 
 // needs the role operator, goes there all the same).
 //
 // Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-// by itself until the automation hold is released.
+// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2978,8 +3006,8 @@ func (c *Client) RollbackWithBody(ctx context.Context, environment EnvironmentPa
 // needs the role operator, goes there all the same).
 //
 // Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-// by itself until the automation hold is released.
+// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3033,7 +3061,7 @@ func (c *Client) ListSpecVersions(ctx context.Context, environment EnvironmentPa
 
 // ListSwitches List switches
 //
-// Every change of the route, newest first. Receipts are shown with a single switch only.
+// Every change of the route, newest first. Receipts are shown with a single switch only, the present one.
 //
 // Corresponds with GET /v1/environments/{environment}/switches (the `ListSwitches` operationId).
 func (c *Client) ListSwitches(ctx context.Context, environment EnvironmentPath, params *ListSwitchesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3051,7 +3079,8 @@ func (c *Client) ListSwitches(ctx context.Context, environment EnvironmentPath, 
 // ShowSwitch Show a switch, or wait for it
 //
 // Answers at once, or with `wait=applied` or `wait=drained` when that is reached: 200 when it is, 202 when it was
-// not within `timeout`. A superseded switch answers at once: it will never be applied.
+// not within `timeout`. A superseded switch answers at once: it will never be applied. Only the switch of the
+// present revision has receipts.
 //
 // Corresponds with GET /v1/environments/{environment}/switches/{revision} (the `ShowSwitch` operationId).
 func (c *Client) ShowSwitch(ctx context.Context, environment EnvironmentPath, revision int64, params *ShowSwitchParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3069,7 +3098,8 @@ func (c *Client) ShowSwitch(ctx context.Context, environment EnvironmentPath, re
 // ShowTraffic Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancers that can measure saw them. At most the last 15 minutes are kept.
+// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
+// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
 //
 // Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 func (c *Client) ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3219,7 +3249,8 @@ func (c *Client) ListTokens(ctx context.Context, params *ListTokensParams, reqEd
 // CreateTokenWithBody Create a token
 //
 // The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 // must lie within the caller's (`forbidden`).
 //
 // Takes any type of body and a specified content type.
@@ -3240,7 +3271,8 @@ func (c *Client) CreateTokenWithBody(ctx context.Context, params *CreateTokenPar
 // CreateToken Create a token
 //
 // The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 // must lie within the caller's (`forbidden`).
 //
 // Takes a body of the `application/json` content type.
@@ -3260,7 +3292,9 @@ func (c *Client) CreateToken(ctx context.Context, params *CreateTokenParams, bod
 
 // DeleteToken Delete a token
 //
-// From now on its secret is refused with `unauthenticated`.
+// From now on its secret is refused with `unauthenticated`, by every replica within seconds. The last admin token
+// for all environments stays (`conflict`), for nobody could make another. The token's environments must lie within
+// the caller's (`forbidden`).
 //
 // Corresponds with DELETE /v1/tokens/{id} (the `DeleteToken` operationId).
 func (c *Client) DeleteToken(ctx context.Context, id string, params *DeleteTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5578,6 +5612,7 @@ type ClientWithResponsesInterface interface {
 	// Refused with `conflict` while anything is live or standby, unless `force=true`: then the route goes to no
 	// weights at all (the hosts answer 503) and every generation retires with its drain. The environment is gone when
 	// the last one is retired; until then it is shown with `deleting: true`. Its name and revision counter are kept.
+	// A lock refuses it, with `force` too (`environment_locked`).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5597,8 +5632,12 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 	// defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-	// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-	// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+	// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+	// else's change.
+	//
+	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5609,8 +5648,12 @@ type ClientWithResponsesInterface interface {
 	//
 	// Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 	// defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-	// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-	// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+	// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+	// else's change.
+	//
+	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5742,7 +5785,8 @@ type ClientWithResponsesInterface interface {
 	// RetireGenerationWithBodyWithResponse Retire a generation
 	//
 	// Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-	// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+	// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+	// for.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5752,7 +5796,8 @@ type ClientWithResponsesInterface interface {
 	// RetireGenerationWithResponse Retire a generation
 	//
 	// Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-	// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+	// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+	// for.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5780,8 +5825,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetLockWithBodyWithResponse Lock the environment
 	//
-	// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-	// from rolling back. Locking what is locked replaces the reason.
+	// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+	// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5790,8 +5835,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetLockWithResponse Lock the environment
 	//
-	// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-	// from rolling back. Locking what is locked replaces the reason.
+	// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+	// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5818,8 +5863,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetRetentionWithBodyWithResponse Extend or shorten a rollback window
 	//
-	// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-	// says. A time in the past lets it retire now.
+	// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+	// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5828,8 +5873,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetRetentionWithResponse Extend or shorten a rollback window
 	//
-	// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-	// says. A time in the past lets it retire now.
+	// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+	// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5844,8 +5889,8 @@ type ClientWithResponsesInterface interface {
 	// needs the role operator, goes there all the same).
 	//
 	// Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-	// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-	// by itself until the automation hold is released.
+	// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+	// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5860,8 +5905,8 @@ type ClientWithResponsesInterface interface {
 	// needs the role operator, goes there all the same).
 	//
 	// Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-	// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-	// by itself until the automation hold is released.
+	// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+	// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5889,7 +5934,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListSwitchesWithResponse List switches
 	//
-	// Every change of the route, newest first. Receipts are shown with a single switch only.
+	// Every change of the route, newest first. Receipts are shown with a single switch only, the present one.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5899,7 +5944,8 @@ type ClientWithResponsesInterface interface {
 	// ShowSwitchWithResponse Show a switch, or wait for it
 	//
 	// Answers at once, or with `wait=applied` or `wait=drained` when that is reached: 200 when it is, 202 when it was
-	// not within `timeout`. A superseded switch answers at once: it will never be applied.
+	// not within `timeout`. A superseded switch answers at once: it will never be applied. Only the switch of the
+	// present revision has receipts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5909,7 +5955,8 @@ type ClientWithResponsesInterface interface {
 	// ShowTrafficWithResponse Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancers that can measure saw them. At most the last 15 minutes are kept.
+	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
+	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5991,7 +6038,8 @@ type ClientWithResponsesInterface interface {
 	// CreateTokenWithBodyWithResponse Create a token
 	//
 	// The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-	// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+	// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+	// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 	// must lie within the caller's (`forbidden`).
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -6002,7 +6050,8 @@ type ClientWithResponsesInterface interface {
 	// CreateTokenWithResponse Create a token
 	//
 	// The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-	// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+	// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+	// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 	// must lie within the caller's (`forbidden`).
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -6012,7 +6061,9 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteTokenWithResponse Delete a token
 	//
-	// From now on its secret is refused with `unauthenticated`.
+	// From now on its secret is refused with `unauthenticated`, by every replica within seconds. The last admin token
+	// for all environments stays (`conflict`), for nobody could make another. The token's environments must lie within
+	// the caller's (`forbidden`).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7786,6 +7837,7 @@ func (c *ClientWithResponses) CreateEnvironmentWithResponse(ctx context.Context,
 // Refused with `conflict` while anything is live or standby, unless `force=true`: then the route goes to no
 // weights at all (the hosts answer 503) and every generation retires with its drain. The environment is gone when
 // the last one is retired; until then it is shown with `deleting: true`. Its name and revision counter are kept.
+// A lock refuses it, with `force` too (`environment_locked`).
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7817,8 +7869,12 @@ func (c *ClientWithResponses) ShowEnvironmentWithResponse(ctx context.Context, e
 //
 // Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 // defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+// else's change.
+//
+// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7835,8 +7891,12 @@ func (c *ClientWithResponses) PutEnvironmentWithBodyWithResponse(ctx context.Con
 //
 // Creates the environment (201), or replaces its whole spec (200); settings that are left out go back to their
 // defaults. An equal spec changes nothing and makes no new version. `name` may be left out and must be that of
-// the path otherwise. While a promotion runs, services, hosts, routers and registry cannot change (`conflict`).
-// `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody else's change.
+// the path otherwise. `If-Match` with the `ETag` of the spec you edited keeps you from overwriting somebody
+// else's change.
+//
+// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
+// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8040,7 +8100,8 @@ func (c *ClientWithResponses) PromoteGenerationWithResponse(ctx context.Context,
 // RetireGenerationWithBodyWithResponse Retire a generation
 //
 // Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+// for.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8056,7 +8117,8 @@ func (c *ClientWithResponses) RetireGenerationWithBodyWithResponse(ctx context.C
 // RetireGenerationWithResponse Retire a generation
 //
 // Drains it, removes it from every load balancer and from the registry. Final. The live generation cannot be
-// retired (`conflict`). Retiring the standby gives the rollback away that it was kept for.
+// retired, nor one that carries traffic (`conflict`). Retiring the standby gives the rollback away that it was kept
+// for.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8102,8 +8164,8 @@ func (c *ClientWithResponses) ClearLockWithResponse(ctx context.Context, environ
 
 // SetLockWithBodyWithResponse Lock the environment
 //
-// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-// from rolling back. Locking what is locked replaces the reason.
+// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8118,8 +8180,8 @@ func (c *ClientWithResponses) SetLockWithBodyWithResponse(ctx context.Context, e
 
 // SetLockWithResponse Lock the environment
 //
-// Keeps promotes, steps, weights and automation from switching until the lock is cleared. Never keeps anybody
-// from rolling back. Locking what is locked replaces the reason.
+// Keeps promotes, steps, weights and automation from switching, and the environment from being deleted, until the
+// lock is cleared. Never keeps anybody from rolling back. Locking what is locked replaces the reason.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8164,8 +8226,8 @@ func (c *ClientWithResponses) ShowPromotionWithResponse(ctx context.Context, env
 
 // SetRetentionWithBodyWithResponse Extend or shorten a rollback window
 //
-// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-// says. A time in the past lets it retire now.
+// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8180,8 +8242,8 @@ func (c *ClientWithResponses) SetRetentionWithBodyWithResponse(ctx context.Conte
 
 // SetRetentionWithResponse Extend or shorten a rollback window
 //
-// Keeps a generation that does not serve until `keep_until`, instead of what `retention.keep_for` of the spec
-// says. A time in the past lets it retire now.
+// Keeps a standby, failed or rejected generation until `keep_until`, instead of what `retention` of the spec says;
+// others are a `conflict`. A time in the past is refused with `invalid_request`: to end it now, retire the generation.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8202,8 +8264,8 @@ func (c *ClientWithResponses) SetRetentionWithResponse(ctx context.Context, envi
 // needs the role operator, goes there all the same).
 //
 // Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-// by itself until the automation hold is released.
+// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8224,8 +8286,8 @@ func (c *ClientWithResponses) RollbackWithBodyWithResponse(ctx context.Context, 
 // needs the role operator, goes there all the same).
 //
 // Send `from`, the generation you want to leave: when it carries no traffic any more, because somebody else was
-// faster, the answer is the switch that took it away, with `changed: false`. After a rollback, nothing promotes
-// by itself until the automation hold is released.
+// faster, the answer is the switch that took it away, with `changed: false`; one that never carried any is a
+// `conflict`. After a rollback, nothing promotes by itself until the automation hold is released.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8271,7 +8333,7 @@ func (c *ClientWithResponses) ListSpecVersionsWithResponse(ctx context.Context, 
 
 // ListSwitchesWithResponse List switches
 //
-// Every change of the route, newest first. Receipts are shown with a single switch only.
+// Every change of the route, newest first. Receipts are shown with a single switch only, the present one.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8287,7 +8349,8 @@ func (c *ClientWithResponses) ListSwitchesWithResponse(ctx context.Context, envi
 // ShowSwitchWithResponse Show a switch, or wait for it
 //
 // Answers at once, or with `wait=applied` or `wait=drained` when that is reached: 200 when it is, 202 when it was
-// not within `timeout`. A superseded switch answers at once: it will never be applied.
+// not within `timeout`. A superseded switch answers at once: it will never be applied. Only the switch of the
+// present revision has receipts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8303,7 +8366,8 @@ func (c *ClientWithResponses) ShowSwitchWithResponse(ctx context.Context, enviro
 // ShowTrafficWithResponse Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancers that can measure saw them. At most the last 15 minutes are kept.
+// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
+// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8433,7 +8497,8 @@ func (c *ClientWithResponses) ListTokensWithResponse(ctx context.Context, params
 // CreateTokenWithBodyWithResponse Create a token
 //
 // The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 // must lie within the caller's (`forbidden`).
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8450,7 +8515,8 @@ func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Contex
 // CreateTokenWithResponse Create a token
 //
 // The answer is the only place where the secret is ever shown; only its hash is kept. A repeat with the same
-// `Idempotency-Key` answers without the secret. A token cannot give more than it has: the new one's environments
+// `Idempotency-Key` makes no second token and answers with the first, without `token`: when the secret got lost on
+// its way, delete that one and create another. A token cannot give more than it has: the new one's environments
 // must lie within the caller's (`forbidden`).
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8466,7 +8532,9 @@ func (c *ClientWithResponses) CreateTokenWithResponse(ctx context.Context, param
 
 // DeleteTokenWithResponse Delete a token
 //
-// From now on its secret is refused with `unauthenticated`.
+// From now on its secret is refused with `unauthenticated`, by every replica within seconds. The last admin token
+// for all environments stays (`conflict`), for nobody could make another. The token's environments must lie within
+// the caller's (`forbidden`).
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -48,19 +48,6 @@ type Timing struct {
 // DefaultTiming is what an installation uses that says nothing else.
 var DefaultTiming = Timing{Silence: 10 * time.Second, Freshness: 10 * time.Second, Grace: 8 * time.Second}
 
-// Lock blocks promotes, weights, automation and deletion until it is cleared; never a rollback.
-type Lock struct {
-	Reason string    `json:"reason"`
-	By     string    `json:"by"`
-	At     time.Time `json:"at"`
-}
-
-// Hold keeps automation from promoting; it is set by every rollback and released by a person.
-type Hold struct {
-	Reason string    `json:"reason"`
-	Since  time.Time `json:"since"`
-}
-
 // Generation returns the generation of that number, if it is loaded.
 func (e Environment) Generation(number int) (Generation, bool) {
 	for _, g := range e.Generations {
@@ -169,4 +156,24 @@ func (e Environment) services(g Generation) []string {
 		}
 	}
 	return out
+}
+
+// target finds the generation that a command names; the store loads it even when it is retired.
+func (e Environment) target(number int) (Generation, error) {
+	if err := e.deletedRefusal(); err != nil {
+		return Generation{}, err
+	}
+	g, ok := e.Generation(number)
+	if !ok {
+		return Generation{}, e.refuse(NotFound, "list them with GET /v1/environments/"+e.Name+"/generations",
+			"environment %s has no generation %d", e.Name, number)
+	}
+	return g, nil
+}
+
+func (e Environment) deletedRefusal() error {
+	if e.DeletingAt != nil {
+		return e.refuse(Conflict, "create it anew when its last generation is retired", "environment %s is being deleted", e.Name)
+	}
+	return nil
 }

@@ -34,7 +34,8 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 }
 
 // Replace gives the environment a new version of its spec. While a promotion runs, services, routers and registry
-// stay as they are.
+// stay as they are, and no host may go to a service that the live generation cannot answer for. What is ready is
+// validated again when what it was checked by has changed.
 func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) {
 	if err := e.deletedRefusal(); err != nil {
 		return Transition{}, err
@@ -101,6 +102,7 @@ type DeleteCommand struct {
 }
 
 // Delete retires everything and forgets the environment when that is done. Its name, numbers and revisions are kept.
+// A lock refuses it, with force too; what still serves or is standby refuses it without force.
 func (e Environment) Delete(cmd DeleteCommand, now time.Time) (Transition, error) {
 	if e.DeletingAt != nil {
 		return Transition{After: e}, nil

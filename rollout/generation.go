@@ -62,9 +62,6 @@ func (s GenerationState) Holds() bool {
 	return true
 }
 
-// Kept says whether routers and registry should know a generation in this state.
-func (s GenerationState) Kept() bool { return s != Retiring && s != Retired }
-
 // Colour is the label a generation wears for people.
 type Colour string
 

@@ -103,9 +103,6 @@ func TestGenerationState_Holds(t *testing.T) {
 		if state.Holds() != want {
 			t.Errorf("%s holds: %v", state, state.Holds())
 		}
-		if want := state != Retiring && state != Retired; state.Kept() != want {
-			t.Errorf("%s is kept: %v", state, state.Kept())
-		}
 	}
 }
 

@@ -2,6 +2,13 @@ package rollout
 
 import "time"
 
+// Lock blocks promotes, weights, automation and deletion until it is cleared; never a rollback.
+type Lock struct {
+	Reason string    `json:"reason"`
+	By     string    `json:"by"`
+	At     time.Time `json:"at"`
+}
+
 // LockCommand asks to block promotes, weights and deletion.
 type LockCommand struct {
 	Actor  Actor
@@ -35,15 +42,4 @@ func (e Environment) ClearLock(actor Actor, now time.Time) (Transition, error) {
 func (e Environment) locked() *Refusal {
 	return e.refuse(EnvironmentLocked, "ask them, or clear it with DELETE /v1/environments/"+e.Name+"/lock",
 		"%s locked the environment: %s", e.Lock.By, e.Lock.Reason)
-}
-
-// ReleaseAutomation ends the hold that a rollback put on automation; without one nothing changes.
-func (e Environment) ReleaseAutomation(actor Actor, now time.Time) (Transition, error) {
-	if e.Hold == nil {
-		return Transition{After: e}, nil
-	}
-	c := e.change(actor, now)
-	c.e.Hold = nil
-	c.event(EventAutomationReleased, 0, 0, nil)
-	return c.done(Answer{Changed: true}), nil
 }

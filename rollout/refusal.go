@@ -28,9 +28,11 @@ const (
 	PromotionInProgress     Code = "promotion_in_progress"
 	NoPromotion             Code = "no_promotion"
 	EnvironmentLocked       Code = "environment_locked"
+	EnvironmentFrozen       Code = "environment_frozen"
 	EnvironmentBusy         Code = "environment_busy"
 	RollbackUnavailable     Code = "rollback_unavailable"
 	RollbackTargetUnhealthy Code = "rollback_target_unhealthy"
+	RequirementNotMet       Code = "requirement_not_met"
 	IdempotencyKeyReused    Code = "idempotency_key_reused"
 	IdempotencyInFlight     Code = "idempotency_in_flight"
 	RateLimited             Code = "rate_limited"
@@ -66,5 +68,12 @@ func refusef(code Code, fix, format string, args ...any) *Refusal {
 	if fix != "" {
 		r.Fixes = []string{fix}
 	}
+	return r
+}
+
+// refuse makes a refusal that carries the present revision.
+func (e Environment) refuse(code Code, fix, format string, args ...any) *Refusal {
+	r := refusef(code, fix, format, args...)
+	r.Revision = e.Revision
 	return r
 }

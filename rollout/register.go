@@ -18,14 +18,9 @@ type RegisterCommand struct {
 }
 
 var (
-	namePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	idPattern   = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,126}[A-Za-z0-9])?$`)
 	hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 )
-
-// ValidName says whether s may name an environment, a service or a node: lower-case letters, digits and inner
-// hyphens, 1 to 63 characters (a DNS label, RFC 1123 §2.1).
-func ValidName(s string) bool { return namePattern.MatchString(s) }
 
 // Register records a new generation with the next number. Whether its instances are free is asked by the store.
 func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, error) {

@@ -100,13 +100,3 @@ func TestRegister_RefusesBadGroups(t *testing.T) {
 		}
 	}
 }
-
-func TestValidName(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]bool{"a": true, "shop-prod": true, "3x": true, strings.Repeat("a", 63): true, "": false, "-a": false,
-		"a-": false, "A": false, "a_b": false, "a.b": false, "a\n": false, "ü": false, strings.Repeat("a", 64): false} {
-		if ValidName(name) != want {
-			t.Errorf("%q is valid: %v", name, !want)
-		}
-	}
-}

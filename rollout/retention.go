@@ -5,6 +5,46 @@ import (
 	"time"
 )
 
+// RetentionCommand moves the end of the time that a generation without traffic is kept.
+type RetentionCommand struct {
+	Actor      Actor
+	Generation int
+	KeepUntil  time.Time
+}
+
+// Retain extends or shortens how long a standby, failed or rejected generation is kept.
+func (e Environment) Retain(cmd RetentionCommand, now time.Time) (Transition, error) {
+	g, err := e.target(cmd.Generation)
+	if err != nil {
+		return Transition{}, err
+	}
+	if g.State != Standby && g.State != Failed && g.State != Rejected {
+		return Transition{}, e.refuse(Conflict, "only standby, failed and rejected generations are kept for a time",
+			"generation %d is %s", g.Number, g.State)
+	}
+	if !cmd.KeepUntil.After(now) {
+		return Transition{}, &Refusal{Code: InvalidRequest, Detail: "keep_until lies in the past", Revision: e.Revision,
+			Fixes:  []string{fmt.Sprintf("to end it now, retire generation %d", g.Number)},
+			Errors: []FieldError{{Pointer: "/keep_until", Detail: "a time to come"}}}
+	}
+	c := e.change(cmd.Actor, now)
+	until := cmd.KeepUntil.UTC()
+	c.edit(g.Number, func(g *Generation) { g.KeepUntil = &until })
+	c.event(EventRetentionChanged, g.Number, 0, map[string]any{"keep_until": until.Format(time.RFC3339Nano)})
+	return c.done(Answer{Generation: g.Number, Changed: true}), nil
+}
+
+// KeptUntil is when retention would retire a generation that carries no traffic; ok is false while it has no end.
+func (e Environment) KeptUntil(g Generation) (until time.Time, ok bool) {
+	switch {
+	case g.State != Standby && g.State != Failed && g.State != Rejected, e.Weights.Carries(g.Number):
+		return time.Time{}, false
+	case g.KeepUntil != nil:
+		return *g.KeepUntil, true
+	}
+	return g.StateChangedAt.Add(e.Spec.Retention.KeepFor.Std()), true
+}
+
 // settleRetention retires what was kept long enough, and ends the retirement of what is gone everywhere.
 func (c *change) settleRetention(g Generation) {
 	g, _ = c.e.Generation(g.Number)

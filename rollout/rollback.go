@@ -174,15 +174,6 @@ func (e Environment) beside() int {
 	return 0
 }
 
-// hold keeps automation from promoting again until a person releases it.
-func (c *change) hold(cmd RollbackCommand) {
-	reason := reasonOr(cmd.Reason, "rolled back by "+c.actor.String())
-	if c.e.Hold == nil {
-		c.event(EventAutomationHeld, 0, 0, map[string]any{"reason": reason})
-	}
-	c.e.Hold = &Hold{Reason: reason, Since: c.now}
-}
-
 // noPrevious refuses a rollback that names no target when there is none by itself: nothing was live before, or the
 // last rollback used it up. A standby that is still there can be named.
 func (e Environment) noPrevious() *Refusal {

@@ -2,8 +2,8 @@ package rollout
 
 import "time"
 
-// Spec is what an operator declares of an environment. Every version of it is kept; a promotion works on the one it
-// began with. Build one with [ParseSpec], which fills in the defaults.
+// Spec is what an operator declares of an environment. Every version of it is kept; services, routers and registry do
+// not change while a promotion runs. Build one with [ParseSpec], which fills in the defaults.
 type Spec struct {
 	Description string     `json:"description"`
 	Services    []Service  `json:"services"`

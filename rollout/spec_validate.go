@@ -26,10 +26,11 @@ const (
 	unbounded      = time.Duration(1<<63 - 1)
 )
 
-var (
-	nameForm  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	labelForm = nameForm // of a host name, in lower case
-)
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// ValidName says whether s may name an environment, a service, a router, a registry or a token: lower-case letters,
+// digits and inner hyphens, 1 to 63 characters (a DNS label, RFC 1123 §2.1). It is Name of openapi.yaml.
+func ValidName(s string) bool { return nameForm.MatchString(s) }
 
 // specValidator holds a decoded specification against its bounds and against what is built.
 type specValidator struct {
@@ -45,7 +46,7 @@ func (v *specValidator) validate(s *Spec) {
 	}
 	v.services(s.Services)
 	v.routers(s.Routers)
-	if !nameForm.MatchString(s.Registry) {
+	if !ValidName(s.Registry) {
 		v.invalid("/registry", "must be the name of a registry, such as \"static\"")
 	} else if s.Registry != "static" {
 		v.unsupported("/registry", "is not supported yet; use \"static\"")
@@ -70,7 +71,7 @@ func (v *specValidator) services(services []Service) {
 		switch {
 		case svc.Name == "":
 			v.invalid(at+"/name", "is required")
-		case !nameForm.MatchString(svc.Name):
+		case !ValidName(svc.Name):
 			v.invalid(at+"/name", "must be 1 to 63 of a-z, 0-9 and -, and neither begin nor end with -")
 		default:
 			v.unique(names, svc.Name, at+"/name")
@@ -121,7 +122,7 @@ func hostProblem(host string) string {
 		return "must be a host name of 1 to 253 characters"
 	}
 	for label := range strings.SplitSeq(host, ".") {
-		if !labelForm.MatchString(label) {
+		if !ValidName(label) {
 			return "must be a host name: labels of 1 to 63 letters, digits and - between dots, other scripts as xn--…"
 		}
 	}
@@ -175,7 +176,7 @@ func (v *specValidator) routers(routers []string) {
 	seen := map[string]string{}
 	for i, name := range routers {
 		at := pointerTo("/routers", strconv.Itoa(i))
-		if !nameForm.MatchString(name) {
+		if !ValidName(name) {
 			v.invalid(at, "must be the name of a router, such as \"builtin\"")
 			continue
 		}

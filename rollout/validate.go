@@ -39,30 +39,3 @@ func (c *change) startValidation(number int, reason string) {
 		g.Checked = ValidationRecord{StartedAt: &c.now, Since: &since, Deadline: &deadline}
 	})
 }
-
-// target finds the generation that a command names; the store loads it even when it is retired.
-func (e Environment) target(number int) (Generation, error) {
-	if err := e.deletedRefusal(); err != nil {
-		return Generation{}, err
-	}
-	g, ok := e.Generation(number)
-	if !ok {
-		return Generation{}, e.refuse(NotFound, "list them with GET /v1/environments/"+e.Name+"/generations",
-			"environment %s has no generation %d", e.Name, number)
-	}
-	return g, nil
-}
-
-func (e Environment) deletedRefusal() error {
-	if e.DeletingAt != nil {
-		return e.refuse(Conflict, "create it anew when its last generation is retired", "environment %s is being deleted", e.Name)
-	}
-	return nil
-}
-
-// refuse makes a refusal that carries the present revision.
-func (e Environment) refuse(code Code, fix, format string, args ...any) *Refusal {
-	r := refusef(code, fix, format, args...)
-	r.Revision = e.Revision
-	return r
-}

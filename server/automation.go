@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"viridian/rollout"
 	"viridian/server/api"
 )
 
@@ -12,4 +13,11 @@ func (h handlers) ReleaseAutomation(ctx context.Context, request api.ReleaseAuto
 		return nil, err
 	}
 	return api.ReleaseAutomation204Response{}, nil
+}
+
+func automationOf(hold *rollout.Hold) api.Automation {
+	if hold == nil {
+		return api.Automation{}
+	}
+	return api.Automation{Held: true, Reason: &hold.Reason, Since: &hold.Since}
 }

@@ -10,7 +10,6 @@ import (
 
 	"viridian/rollout"
 	"viridian/server/api"
-	"viridian/store"
 )
 
 func (h handlers) ListEnvironments(ctx context.Context, request api.ListEnvironmentsRequestObject) (api.ListEnvironmentsResponseObject, error) {
@@ -144,13 +143,6 @@ func environmentOf(e rollout.Environment) (api.Environment, error) {
 	return out, err
 }
 
-func automationOf(hold *rollout.Hold) api.Automation {
-	if hold == nil {
-		return api.Automation{}
-	}
-	return api.Automation{Held: true, Reason: &hold.Reason, Since: &hold.Since}
-}
-
 func environmentPath(name string) string { return "/v1/environments/" + name }
 
 // etag names a version of the spec.
@@ -188,40 +180,4 @@ func environmentHeaders(name string, created bool) func(saved []byte) http.Heade
 		}
 		return header
 	}
-}
-
-// number is a generation's number as the contract shows it: left out for none.
-func number(n int) *int {
-	if n == 0 {
-		return nil
-	}
-	return &n
-}
-
-// given is the value of an optional field, or its zero value.
-func given[T any](v *T) T {
-	if v == nil {
-		var zero T
-		return zero
-	}
-	return *v
-}
-
-// orEmpty makes a list that is shown as [] when there is nothing in it.
-func orEmpty[T any](list []T) []T {
-	if list == nil {
-		return []T{}
-	}
-	return list
-}
-
-func paging(limit *int, cursor *string) store.Paging {
-	return store.Paging{Limit: given(limit), Cursor: given(cursor)}
-}
-
-func cursor(next string) *string {
-	if next == "" {
-		return nil
-	}
-	return &next
 }

@@ -55,11 +55,11 @@ var answers = []struct {
 	{code: rollout.PromotionInProgress, status: http.StatusConflict, title: "Promotion in progress", fix: "wait until it is over, or roll it back"},
 	{code: rollout.NoPromotion, status: http.StatusConflict, title: "No promotion", fix: "promote a generation first"},
 	{code: rollout.EnvironmentLocked, status: http.StatusConflict, title: "Environment locked", fix: "clear the lock"},
-	{code: "environment_frozen", status: http.StatusConflict, title: "Environment frozen", fix: "wait until the freeze is over"},
+	{code: rollout.EnvironmentFrozen, status: http.StatusConflict, title: "Environment frozen", fix: "wait until the freeze is over"},
 	{code: rollout.EnvironmentBusy, status: http.StatusConflict, title: "Environment busy", fix: "try again"},
 	{code: rollout.RollbackUnavailable, status: http.StatusConflict, title: "Rollback unavailable", fix: "promote another generation"},
 	{code: rollout.RollbackTargetUnhealthy, status: http.StatusConflict, title: "Rollback target unhealthy", fix: "roll back to another standby, or with force: true"},
-	{code: "requirement_not_met", status: http.StatusConflict, title: "Requirement not met", fix: "promote the artifact where it is required first"},
+	{code: rollout.RequirementNotMet, status: http.StatusConflict, title: "Requirement not met", fix: "promote the artifact where it is required first"},
 	{code: rollout.IdempotencyInFlight, status: http.StatusConflict, title: "Idempotency key in flight", fix: "ask again when the first request has ended"},
 	{code: rollout.Internal, status: http.StatusInternalServerError, title: "Internal error", detail: "something went wrong here", fix: "try again; if it stays, give the request_id to who runs this Viridian"},
 }

@@ -229,11 +229,3 @@ func groupsFrom(groups []api.Group) []rollout.Group {
 func generationPath(environment string, number int) string {
 	return environmentPath(environment) + "/generations/" + strconv.Itoa(number)
 }
-
-// text is an optional text: left out when it is empty.
-func text(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
-}

@@ -3,7 +3,6 @@ package builtin
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"sync"
 
@@ -33,12 +32,9 @@ func newEnvironment(name string) *environment {
 		generations: map[int]*generation{}}
 }
 
-// A name becomes part of a file name, so this is a list of what is allowed and not of what is refused.
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-
 // lock returns the environment with its mutex held, made when it is new. The caller unlocks it.
 func (r *Router) lock(name string) (*environment, error) {
-	if !nameForm.MatchString(name) {
+	if !rollout.ValidName(name) { // it becomes part of a file name
 		return nil, fmt.Errorf("%q is not the name of an environment", name)
 	}
 	for {

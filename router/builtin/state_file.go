@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"viridian/failpoint"
+	"viridian/rollout"
 )
 
 const (
@@ -105,7 +106,7 @@ func (f stateFiles) load(name string) loadedState {
 // environmentOf is the environment whose file has this name and suffix. Other files in the folder are not ours.
 func environmentOf(file, suffix string) (string, bool) {
 	name, ok := strings.CutSuffix(file, suffix)
-	return name, ok && nameForm.MatchString(name)
+	return name, ok && rollout.ValidName(name)
 }
 
 func writeSynced(path string, content []byte) error {

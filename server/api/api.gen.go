@@ -580,7 +580,7 @@ type Environment struct {
 	// Live The number of a generation within its environment, from 1 upwards.
 	Live *GenerationNumber `json:"live,omitempty"`
 
-	// Lock Keeps promotes from switching, never a rollback.
+	// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 	Lock *Lock `json:"lock,omitempty"`
 
 	// Name Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
@@ -647,7 +647,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, route.drifted
+	// Examples: generation.ready, switch.applied, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -847,7 +847,7 @@ type Instance struct {
 // Labels At most 64 short strings by short key.
 type Labels map[string]string
 
-// Lock Keeps promotes from switching, never a rollback.
+// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 type Lock struct {
 	At time.Time `json:"at"`
 
@@ -1213,7 +1213,7 @@ type Route struct {
 	// Live The number of a generation within its environment, from 1 upwards.
 	Live *GenerationNumber `json:"live,omitempty"`
 
-	// Lock Keeps promotes from switching, never a rollback.
+	// Lock Keeps promotes, weights, automation and deletion from happening, never a rollback.
 	Lock *Lock `json:"lock,omitempty"`
 
 	// Previous The number of a generation within its environment, from 1 upwards.
@@ -1345,7 +1345,7 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made.
+	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1368,7 +1368,7 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made.
+// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.

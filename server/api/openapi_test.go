@@ -142,8 +142,8 @@ func TestContract_NamesEveryCode(t *testing.T) {
 		rollout.PayloadTooLarge, rollout.Unauthenticated, rollout.Forbidden, rollout.NotFound, rollout.Conflict,
 		rollout.PreconditionFailed, rollout.HostInUse, rollout.InstanceInUse, rollout.RevisionMismatch,
 		rollout.GenerationImmutable, rollout.GenerationNotReady, rollout.ValidationExpired, rollout.CapacityTooLow,
-		rollout.NodeNotStaged, rollout.PromotionInProgress, rollout.NoPromotion, rollout.EnvironmentLocked,
-		rollout.EnvironmentBusy, rollout.RollbackUnavailable, rollout.RollbackTargetUnhealthy,
+		rollout.NodeNotStaged, rollout.PromotionInProgress, rollout.NoPromotion, rollout.EnvironmentLocked, rollout.EnvironmentFrozen,
+		rollout.EnvironmentBusy, rollout.RollbackUnavailable, rollout.RollbackTargetUnhealthy, rollout.RequirementNotMet,
 		rollout.IdempotencyKeyReused, rollout.IdempotencyInFlight, rollout.RateLimited, rollout.Unavailable, rollout.Internal,
 	} {
 		if !slices.Contains(names, code) {
