@@ -8,6 +8,7 @@ import (
 
 	"viridian/migrations"
 	"viridian/rollout/controller"
+	"viridian/store"
 )
 
 // run serves until ctx ends, or until a part of the replica ends by itself, which is an error. Then it ends in order,
@@ -112,6 +113,9 @@ func (r *replica) prepareSchema(ctx context.Context) error {
 		if err := migrations.Up(ctx, r.config.migrateURL()); err != nil {
 			return err
 		}
+		if err := r.grantService(ctx); err != nil {
+			return err
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.config.CallTimeout)
 	defer cancel()
@@ -125,4 +129,19 @@ func (r *replica) prepareSchema(ctx context.Context) error {
 		return fmt.Errorf("the schema is at version %d and this program wants %d: run viridian migrate up", version, migrations.Latest())
 	}
 	return r.store.Ping(ctx)
+}
+
+// grantService lets the service's role use what another role's migrations have made.
+func (r *replica) grantService(ctx context.Context) error {
+	service, err := store.RoleOf(r.config.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	owner, err := store.RoleOf(r.config.migrateURL())
+	if err != nil || owner == service {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.config.CallTimeout)
+	defer cancel()
+	return store.GrantService(ctx, r.config.migrateURL(), service)
 }

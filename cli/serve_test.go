@@ -1,15 +1,19 @@
 package cli_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"viridian/store/pglocal"
 	"viridian/store/storetest"
@@ -179,5 +183,45 @@ func TestServe_SaysWhatIsWrong(t *testing.T) {
 	armed.signal(syscall.SIGTERM)
 	if code := armed.exit(); code != 0 {
 		t.Errorf("SIGTERM while the database is away: exit code %d", code)
+	}
+}
+
+// TestServe_MigratesByAnotherRole: the schema is its owner's, and the service's own role is given what it needs.
+func TestServe_MigratesByAnotherRole(t *testing.T) {
+	t.Parallel()
+	needPostgres(t)
+	const role = "viridian_serve_only"
+	owner := storetest.EmptyDatabase(t)
+	conn, err := pgx.Connect(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "CREATE ROLE "+role+" LOGIN"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		if _, err := conn.Exec(ctx, "DROP OWNED BY "+role+"; DROP ROLE "+role); err != nil {
+			t.Error(err)
+		}
+		conn.Close(ctx)
+	})
+	service, err := url.Parse(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	service.User = url.User(role)
+	p := start(t, []string{"VIRIDIAN_DATABASE_URL=" + service.String(), "VIRIDIAN_MIGRATE_DATABASE_URL=" + owner, "VIRIDIAN_STATE_DIR=" + t.TempDir()},
+		"serve", "--node-name", "n1", "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0", "--shutdown-delay", "0s")
+	c := newCaller(t, "http://"+p.await(`msg="the API is served" address=(\S+)`)[1], "", "")
+	eventually(t, "the API is ready", func() bool { return c.status("/readyz") == http.StatusOK })
+	c.token = strings.TrimSpace(run(t, []string{"VIRIDIAN_DATABASE_URL=" + service.String()}, "token", "create", "--name", "root", "--role", "admin"))
+	c.must(http.MethodPost, "/v1/environments", shop)
+	c.must(http.MethodPost, "/v1/environments/shop/generations", instance(t, "blue"))
+	c.awaitState("shop", 1, "ready")
+	c.must(http.MethodPost, "/v1/environments/shop/generations/1/promote", `{}`)
+	p.signal(syscall.SIGTERM)
+	if code := p.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }

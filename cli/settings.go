@@ -49,7 +49,7 @@ func settings() []setting {
 			usage: "the Postgres to keep everything in, such as " + databaseExample},
 		{key: "migrate_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.MigrateDatabaseURL }),
 			usage: "the same database with a role that may change the schema, and not through a transaction pooler; without it database_url. " +
-				"The role of database_url is let in by viridian migrate up --grant-to, after each migration"},
+				"serve then lets the role of database_url in; without serve, viridian migrate up --grant-to does"},
 		{key: "listen_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.ListenDatabaseURL }),
 			usage: "the same database by a direct connection, where database_url goes through a transaction pooler: for notifications, which make it quicker"},
 		{key: "migrate", preset: is("true"), take: boolean(func(c *config) *bool { return &c.Migrate }),

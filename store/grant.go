@@ -16,8 +16,25 @@ func GrantService(ctx context.Context, url, role string) error {
 		return fmt.Errorf("grant to the service's role: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	if _, err := conn.Exec(ctx, `SELECT grant_service($1)`, role); err != nil {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		// Postgres refuses grants on one table at once, and replicas start together.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('grant_service'))`); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `SELECT grant_service($1)`, role)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("grant to role %s: %w", role, err)
 	}
 	return nil
+}
+
+// RoleOf is the role that a database URL connects as.
+func RoleOf(url string) (string, error) {
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return "", fmt.Errorf("read the database URL: %w", err)
+	}
+	return config.User, nil
 }
