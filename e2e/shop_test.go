@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"viridian/client"
@@ -164,14 +165,16 @@ func (s *shop) route() client.Route {
 	return *res.JSON200
 }
 
-// inOrder says whether every node was seen at the present route.
+// inOrder says whether every node was seen at the present route, this replica's in its present run: until a killed
+// process counts as gone, its node is still the one that is known.
 func (s *shop) inOrder() bool {
 	res, err := s.client.ShowRouteWithResponse(s.Context(), s.name)
 	if err != nil || res.JSON200 == nil {
 		return false
 	}
 	for _, r := range res.JSON200.Receipts {
-		if r.State != client.ReceiptStateInSync {
+		earlier := r.Node == s.replica.name && !strings.HasPrefix(r.Incarnation, strconv.Itoa(s.cmd.Process.Pid)+"-")
+		if r.State != client.ReceiptStateInSync || earlier {
 			return false
 		}
 	}
