@@ -317,3 +317,23 @@ func TestFollower_NameTaken(t *testing.T) {
 		}
 	})
 }
+
+// A registry that does not take one generation keeps neither the others' health from being known nor its deadline
+// from passing.
+func TestWorker_RefusedRegistrationHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 5*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		r.await(r.promote(1).Revision, WaitApplied)
+		r.reg.mu.Lock()
+		r.reg.refused = 2
+		r.reg.mu.Unlock()
+		r.register("shop", 2)
+		<-time.After(time.Minute)
+		if _, fresh := r.environment().Reading(1, "web", time.Now()); !fresh {
+			t.Error("the health of the live generation is not known any more")
+		}
+		within(t, 5*time.Minute, "given up", func() bool { return r.state(2) == rollout.Failed })
+	})
+}

@@ -302,12 +302,16 @@ func (n *node) serves(name string) []int {
 type healthyRegistry struct {
 	mu        sync.Mutex
 	announced map[int]bool
+	refused   int // this generation is not taken
 	watching  int
 }
 
 func (r *healthyRegistry) Register(_ context.Context, _ rollout.Spec, g rollout.Generation) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if g.Number == r.refused {
+		return fmt.Errorf("generation %d is refused", g.Number)
+	}
 	r.announced[g.Number] = true
 	return nil
 }

@@ -88,7 +88,7 @@ type Lease struct {
 }
 
 // ErrNameTaken is returned to a node whose name another process uses.
-var ErrNameTaken = errors.New("another process with this node_name is alive")
+var ErrNameTaken = errors.New("another process with this node_name is alive: stop it, or give this one another node_name")
 
 // ErrLeaseLost is returned when another holder's term has begun.
 var ErrLeaseLost = errors.New("the lease of the environment is lost")

@@ -45,7 +45,8 @@ func (t *tenure) prolong(trusted time.Time) bool {
 	return true
 }
 
-// work does what the environment needs now: announces, settles, takes back, and keeps the watches.
+// work does what the environment needs now: announces, settles, takes back, and keeps the watches. A registry that
+// refuses one generation holds up nothing else: what was done and seen is recorded, and deadlines pass.
 func (t *tenure) work() error {
 	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
 	defer cancel()
@@ -59,13 +60,12 @@ func (t *tenure) work() error {
 	}
 	t.keepWatches(loaded, driver)
 	var facts rollout.Facts
+	var failed error
 	settle := false
 	for _, a := range rollout.Decide(loaded, now) {
 		switch a.Kind {
 		case rollout.ActRegister, rollout.ActDeregister:
-			if err := t.announce(loaded, driver, a, &facts); err != nil {
-				return err
-			}
+			failed = errors.Join(failed, t.announce(loaded, driver, a, &facts))
 		case rollout.ActSettle:
 			settle = true
 		case rollout.ActWake:
@@ -74,9 +74,9 @@ func (t *tenure) work() error {
 	}
 	facts.Readings = t.takeReadings(loaded)
 	if facts.Empty() && !settle {
-		return nil
+		return failed
 	}
-	return t.record(facts)
+	return errors.Join(failed, t.record(facts))
 }
 
 func (t *tenure) record(facts rollout.Facts) error {
@@ -118,16 +118,21 @@ func (t *tenure) announce(e rollout.Environment, driver registry.Registry, a rol
 	if err := act(call, e.Spec, g); err != nil {
 		return fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err)
 	}
+	if err := t.w.Failpoints.Hit(call, acted); err != nil {
+		return err
+	}
 	if a.Kind == rollout.ActRegister {
 		facts.Announced = append(facts.Announced, g.Number)
 	} else {
 		facts.Withdrawn = append(facts.Withdrawn, g.Number)
 	}
-	return t.w.Failpoints.Hit(call, acted)
+	return nil
 }
 
 // load returns the generation with its instances.
 func (t *tenure) load(ctx context.Context, e rollout.Environment, number int) (rollout.Generation, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.w.CallTimeout)
+	defer cancel()
 	g, _ := e.Generation(number)
 	groups, err := t.w.Store.Groups(ctx, e.Name, number)
 	g.Groups = groups
