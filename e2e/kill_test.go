@@ -103,7 +103,7 @@ var routeTime = time.Duration(count(20, 5)) * time.Second
 func (k *victim) killDuring(c command, name failpoint.Name) {
 	k.Helper()
 	hit := 1
-	for range 12 {
+	for range 60 { // a start stages every generation that may serve, and they grow in number
 		c.prepare()
 		before := k.route()
 		k.kill()
