@@ -8,20 +8,21 @@ import (
 	"viridian/rollout"
 )
 
-// Router drives one load balancer, or a fleet of them. Every method has the context's deadline, may be called again
-// with the same arguments to the same effect, and may be called for different environments at once.
+// Router drives one node of a load balancer; a fleet is one Router for each of its nodes. Every method has the context's
+// deadline, may be called again with the same arguments to the same effect, and may be called for different
+// environments at once.
 type Router interface {
 	// Stage makes the generation's groups known at weight 0, or updates how they are checked. Route says hosts and
 	// health questions. The groups of a number never change, except that a number taken out by Remove may come back.
 	Stage(ctx context.Context, fence Fence, route rollout.Route, generation rollout.Generation) error
-	// Apply makes every node do what the route says, in one atomic change per node, and makes it durable before it
-	// returns. It answers ErrStale and changes nothing when a node is already at a higher revision; the same revision
+	// Apply makes the node do what the route says, in one atomic change, and makes it durable before it returns. It
+	// answers ErrStale and changes nothing when the node is already at a higher revision; the same revision
 	// again is no error, but with other weights it is ErrDiverged. A weighted generation that was not staged is
 	// ErrNotStaged. In both cases nothing changes.
 	Apply(ctx context.Context, fence Fence, route rollout.Route) error
-	// Observe reads what every node does now in the environment. A node that cannot be read is an entry with Error
-	// set, never left out. An environment that a node does not know is a receipt at revision 0 without weights.
-	Observe(ctx context.Context, environment string) ([]Observation, error)
+	// Observe reads what the node does now in the environment. An environment that the node does not know is a receipt
+	// at revision 0 without weights. A node that can be read and is not well says so in the receipt's Error.
+	Observe(ctx context.Context, environment string) (Observation, error)
 	// Remove forgets the generation. It is ErrInUse while the generation has weight or is live or previous.
 	// Removing what is not there is no error.
 	Remove(ctx context.Context, fence Fence, environment string, generation int) error
@@ -49,6 +50,13 @@ var (
 	ErrInUse     = errors.New("the generation is in use")
 	ErrDiverged  = errors.New("the node holds other weights at this revision")
 )
+
+// Pulser is a node that is not this process: it may be away, and come back as another incarnation that has forgotten.
+type Pulser interface {
+	// Pulse asks the node, as cheaply as can be, whether it is there, and which incarnation of it. An error means that
+	// it cannot be reached now.
+	Pulse(ctx context.Context) (incarnation string, err error)
+}
 
 // Drainer counts what is still open on a generation: requests being answered and upgraded connections.
 type Drainer interface {

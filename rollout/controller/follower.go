@@ -214,17 +214,9 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 
 // observe reads what this node does in the environment.
 func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	seen, err := f.Local.Observe(ctx, environment)
-	if err != nil {
-		return rollout.Receipt{}, err
-	}
-	for _, o := range seen {
-		if o.Node == f.Node.Name {
-			o.Router, o.Incarnation = f.Node.Router, f.Node.Incarnation
-			return o.Receipt, nil
-		}
-	}
-	return rollout.Receipt{}, errors.New("the node did not report itself")
+	o, err := f.Local.Observe(ctx, environment)
+	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
+	return o.Receipt, err
 }
 
 // sameReceipt compares what was seen, not when.

@@ -263,12 +263,12 @@ func (n *node) Apply(_ context.Context, _ router.Fence, r rollout.Route) error {
 	return nil
 }
 
-func (n *node) Observe(_ context.Context, name string) ([]router.Observation, error) {
+func (n *node) Observe(_ context.Context, name string) (router.Observation, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r := n.routes[name]
-	return []router.Observation{{Staged: slices.Clone(n.staged[name]), Receipt: rollout.Receipt{Node: n.name,
-		Revision: r.Revision, SpecVersion: r.SpecVersion, Hash: r.Hash(), Weights: r.Weights, Grade: rollout.GradeFenced}}}, nil
+	return router.Observation{Staged: slices.Clone(n.staged[name]), Receipt: rollout.Receipt{Node: n.name,
+		Revision: r.Revision, SpecVersion: r.SpecVersion, Hash: r.Hash(), Weights: r.Weights, Grade: rollout.GradeFenced}}, nil
 }
 
 func (n *node) Remove(_ context.Context, _ router.Fence, name string, number int) error {

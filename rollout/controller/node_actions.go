@@ -116,18 +116,16 @@ func (f *Follower) hitRecorded(ctx context.Context, facts rollout.Facts) error {
 func (f *Follower) removeUnknown(ctx context.Context, e rollout.Environment) error {
 	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 	defer cancel()
-	seen, err := f.Local.Observe(call, e.Name)
-	if err != nil {
+	o, err := f.Local.Observe(call, e.Name)
+	if err != nil || o.Revision < e.Revision {
 		return err
 	}
-	for _, o := range seen {
-		for _, number := range o.Staged {
-			if _, known := e.Generation(number); known || number > e.LastNumber || o.Node != f.Node.Name || o.Revision < e.Revision {
-				continue
-			}
-			if err := f.Local.Remove(call, router.Fence{Revision: e.Revision}, e.Name, number); err != nil && !errors.Is(err, router.ErrInUse) {
-				return fmt.Errorf("remove retired generation %d: %w", number, err)
-			}
+	for _, number := range o.Staged {
+		if _, known := e.Generation(number); known || number > e.LastNumber {
+			continue
+		}
+		if err := f.Local.Remove(call, router.Fence{Revision: e.Revision}, e.Name, number); err != nil && !errors.Is(err, router.ErrInUse) {
+			return fmt.Errorf("remove retired generation %d: %w", number, err)
 		}
 	}
 	return nil

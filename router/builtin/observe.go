@@ -11,14 +11,14 @@ import (
 
 // Observe tells what this node does in the environment. Revision, weights and spec version are those of the state
 // file, for what would be lost in a restart does not count; when the table is ahead of it, Error says so.
-func (r *Router) Observe(_ context.Context, name string) ([]router.Observation, error) {
+func (r *Router) Observe(_ context.Context, name string) (router.Observation, error) {
 	o := router.Observation{Receipt: rollout.Receipt{
 		Router: Name, Node: r.node, Incarnation: r.incarnation, At: r.clock.Now(), Grade: rollout.GradeFenced,
 		Hash: rollout.Route{}.Hash(),
 	}}
 	env := r.known(name)
 	if env == nil {
-		return []router.Observation{o}, nil
+		return o, nil
 	}
 	env.mu.Lock()
 	defer env.mu.Unlock()
@@ -39,5 +39,5 @@ func (r *Router) Observe(_ context.Context, name string) ([]router.Observation, 
 	case env.route.Revision != kept.Revision:
 		o.Error = fmt.Sprintf("revision %d serves, and is being written", env.route.Revision)
 	}
-	return []router.Observation{o}, nil
+	return o, nil
 }

@@ -13,7 +13,7 @@ import (
 	"viridian/router"
 )
 
-// Fixture is a load balancer that runs, and the driver of it.
+// Fixture is one node of a load balancer that runs, and the driver of it.
 type Fixture struct {
 	Router  router.Router
 	Address string // host:port where traffic comes in
@@ -152,29 +152,22 @@ func (r *rig) refusesTraffic(host string, status int) {
 	}
 }
 
-// observe reads the one observation of each node, and checks that there is no error in it.
-func (r *rig) observe() []router.Observation {
+// observe reads what the node does, and checks that there is no error in it.
+func (r *rig) observe() router.Observation {
 	r.Helper()
-	seen, err := r.Router.Observe(r.ctx, r.spec.Environment)
-	if err != nil || len(seen) == 0 {
-		r.Fatalf("observe: %d nodes, %v", len(seen), err)
+	o, err := r.Router.Observe(r.ctx, r.spec.Environment)
+	if err != nil || o.Error != "" {
+		r.Fatalf("observe: %s, %v", o.Error, err)
 	}
-	for _, o := range seen {
-		if o.Error != "" {
-			r.Fatalf("observe: node %s: %s", o.Node, o.Error)
-		}
-	}
-	return seen
+	return o
 }
 
-// holds checks that every node is at the revision with these weights.
+// holds checks that the node is at the revision with these weights.
 func (r *rig) holds(revision int64, weights rollout.Weights) {
 	r.Helper()
 	want := r.route(revision, weights)
-	for _, o := range r.observe() {
-		if o.Revision != revision || o.Hash != want.Hash() {
-			r.Fatalf("node %s is at revision %d with %v, want %d with %v", o.Node, o.Revision, o.Weights, revision, weights)
-		}
+	if o := r.observe(); o.Revision != revision || o.Hash != want.Hash() {
+		r.Fatalf("the node is at revision %d with %v, want %d with %v", o.Revision, o.Weights, revision, weights)
 	}
 }
 

@@ -19,10 +19,8 @@ func firstRoute(r *rig) {
 	r.apply(1, all(1))
 	r.serves(host, 1)
 	r.holds(1, all(1))
-	for _, o := range r.observe() {
-		if len(o.Staged) != 1 || o.Staged[0] != 1 {
-			r.Errorf("node %s has staged %v, want generation 1", o.Node, o.Staged)
-		}
+	if o := r.observe(); len(o.Staged) != 1 || o.Staged[0] != 1 {
+		r.Errorf("the node has staged %v, want generation 1", o.Staged)
 	}
 	if a := r.ask("elsewhere.localhost"); a.Err == nil {
 		r.Errorf("a host of nobody is answered by generation %d", a.Generation)
@@ -139,10 +137,8 @@ func remove(r *rig) {
 		r.Fatalf("remove what was previous: %v", err)
 	}
 	r.serves(host, 2)
-	for _, o := range r.observe() {
-		if fmt.Sprint(o.Staged) != "[2]" {
-			r.Errorf("node %s has staged %v, want generation 2", o.Node, o.Staged)
-		}
+	if o := r.observe(); fmt.Sprint(o.Staged) != "[2]" {
+		r.Errorf("the node has staged %v, want generation 2", o.Staged)
 	}
 	r.stage(2, 3) // and a removed one may come back
 	r.apply(3, all(3))
@@ -183,13 +179,12 @@ func restart(r *rig) {
 	r.Router = r.Restart()
 	r.serves(host, 2)
 	r.holds(2, all(2))
-	for i, o := range r.observe() {
-		if o.Incarnation == before[i].Incarnation {
-			r.Errorf("node %s has the incarnation %q of before", o.Node, o.Incarnation)
-		}
-		if fmt.Sprint(o.Staged) != "[1 2]" || o.SpecVersion != 1 {
-			r.Errorf("node %s has staged %v at spec version %d", o.Node, o.Staged, o.SpecVersion)
-		}
+	o := r.observe()
+	if o.Incarnation == before.Incarnation {
+		r.Errorf("the node has the incarnation %q of before", o.Incarnation)
+	}
+	if fmt.Sprint(o.Staged) != "[1 2]" || o.SpecVersion != 1 {
+		r.Errorf("the node has staged %v at spec version %d", o.Staged, o.SpecVersion)
 	}
 	r.wantError(r.tryApply(r.route(1, all(1))), router.ErrStale) // the fence is durable
 	r.apply(3, all(1))
@@ -197,15 +192,13 @@ func restart(r *rig) {
 }
 
 func observeOfTheUnknown(r *rig) {
-	seen, err := r.Router.Observe(r.ctx, "nobody")
-	if err != nil || len(seen) == 0 {
-		r.Fatalf("observe: %v, %v", seen, err)
+	o, err := r.Router.Observe(r.ctx, "nobody")
+	if err != nil {
+		r.Fatalf("observe: %v", err)
 	}
-	for _, o := range seen {
-		if o.Revision != 0 || len(o.Weights) != 0 || len(o.Staged) != 0 || o.Error != "" || o.Node == "" || o.Incarnation == "" ||
-			o.Hash != (rollout.Route{}).Hash() {
-			r.Errorf("an unknown environment is observed as %+v", o)
-		}
+	if o.Revision != 0 || len(o.Weights) != 0 || len(o.Staged) != 0 || o.Error != "" || o.Node == "" || o.Incarnation == "" ||
+		o.Hash != (rollout.Route{}).Hash() {
+		r.Errorf("an unknown environment is observed as %+v", o)
 	}
 }
 

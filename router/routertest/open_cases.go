@@ -159,14 +159,8 @@ func rollbackStopsTheDrain(r *rig) {
 	}
 }
 
-// openOn is what the nodes tell of a generation without weight.
-func (r *rig) openOn(generation int) int {
-	n := 0
-	for _, o := range r.observe() {
-		n += o.InFlight[generation]
-	}
-	return n
-}
+// openOn is what the node tells of a generation without weight.
+func (r *rig) openOn(generation int) int { return r.observe().InFlight[generation] }
 
 func inFlightIsCounted(r *rig) {
 	drainer, ok := r.Router.(router.Drainer)
