@@ -44,6 +44,7 @@ type Router struct {
 	buffers    bufferPool
 
 	table   atomic.Pointer[table]
+	sealed  atomic.Bool   // the state files are another process's, see Seal
 	changed chan struct{} // wakes Run when what is to be probed may have changed
 
 	mu           sync.Mutex // guards what follows, and is held while a table is built

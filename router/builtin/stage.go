@@ -98,8 +98,10 @@ func (r *Router) Forget(ctx context.Context, fence router.Fence, name string) er
 		return fmt.Errorf("environment %s: %w", name, router.ErrInUse)
 	}
 	// The file goes first: an environment of the same name that is made right after must find its own file untouched.
-	if err := r.files.remove(name); err != nil {
-		return err
+	if !r.sealed.Load() {
+		if err := r.files.remove(name); err != nil {
+			return err
+		}
 	}
 	env.forgotten = true
 	r.mu.Lock()

@@ -160,7 +160,15 @@ func (r *Router) persist(ctx context.Context, env *environment) error {
 	}
 }
 
+// write is skipped while the files are another process's, see [Router.Seal].
 func (r *Router) write(ctx context.Context, env *environment) error {
+	if r.sealed.Load() {
+		return nil
+	}
+	return r.writeFile(ctx, env)
+}
+
+func (r *Router) writeFile(ctx context.Context, env *environment) error {
 	env.mu.Lock()
 	s := env.state()
 	content, err := s.encode()
