@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/router"
 	"viridian/server"
 	serverapi "viridian/server/api"
 )
@@ -26,27 +28,40 @@ type api struct {
 	schema  <-chan struct{} // closed when the database has been reached and its schema is there
 }
 
-func (r *replica) openAPI(p *program) error {
-	metrics := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.router.Collector()} {
-		if err := metrics.Register(c); err != nil {
+// makeAPI prepares the API, which takes longer than anything else at a start.
+func (r *replica) makeAPI(p *program) error {
+	r.metrics = prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := r.metrics.Register(c); err != nil {
 			return err
 		}
 	}
 	handler, err := server.New(server.Options{Service: controller.NewService(r.options()), Store: r.store, OpenAPI: p.openapi,
-		Log: r.log, Clock: r.clock, Metrics: metrics, Measurer: r.router, ProxyReady: r.proxyReady, Version: p.version})
-	if err != nil {
-		return err
-	}
-	l, err := listen(r.config.Listen, "listen (--listen)")
-	if err != nil {
-		return err
-	}
+		Log: r.log, Clock: r.clock, Metrics: r.metrics, Measurer: measurer{r}, ProxyReady: r.proxyReady, Version: p.version})
 	r.api = &api{handler: handler, schema: r.migrated}
-	web := server.HTTPServer(handler)
+	return err
+}
+
+// measurer is the replica's router, which is opened after the API was made.
+type measurer struct{ r *replica }
+
+func (m measurer) Measure(ctx context.Context, environment string, from, to time.Time) ([]router.Bucket, error) {
+	return m.r.router.Measure(ctx, environment, from, to)
+}
+
+// openAPI lets the API be asked.
+func (r *replica) openAPI() error {
+	if err := r.metrics.Register(r.router.Collector()); err != nil {
+		return err
+	}
+	l, err := r.inherited.listen(socketAPI, r.config.Listen, "listen (--listen)")
+	if err != nil {
+		return err
+	}
+	web := server.HTTPServer(r.api.handler)
 	web.Handler = http.HandlerFunc(r.api.admit)
 	r.api.door = newDoor(web, l)
+	r.api.share(r.inherited.shared())
 	r.log.Info("the API is served", "address", l.Addr().String())
 	return nil
 }
@@ -54,7 +69,7 @@ func (r *replica) openAPI(p *program) error {
 // proxyReady is true when there is a routing table: from the state files, or, on a node that has none, once the
 // database has been asked.
 func (r *replica) proxyReady() bool {
-	if r.proxy.ending.Load() {
+	if r.proxy.leaving() {
 		return false
 	}
 	environments, _ := r.router.Loaded()
@@ -76,7 +91,7 @@ func (a *api) admit(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case asksDatabase && !closed(a.schema):
 		notYet(w, "the database cannot be reached yet, or its schema is not there; traffic flows on", "try again in a moment")
-	case r.URL.Path == "/readyz" && a.ending.Load():
+	case r.URL.Path == "/readyz" && a.leaving():
 		notYet(w, "this replica is ending", "ask another one")
 	default:
 		a.handler.ServeHTTP(w, r)

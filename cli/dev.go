@@ -109,7 +109,7 @@ type devSession struct {
 }
 
 func (s *devSession) run(ctx context.Context) error {
-	r, err := newReplica(s.program, s.config, s.log)
+	r, err := newReplica(ctx, s.program, s.config, s.log, &inherited{})
 	if err != nil {
 		return err
 	}

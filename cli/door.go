@@ -19,6 +19,7 @@ type door struct {
 	begun   atomic.Int64  // requests
 	open    atomic.Int64  // requests and upgraded connections
 	ending  atomic.Bool   // clients are asked to connect anew
+	passed  atomic.Bool   // another process serves at this address, see pass
 	quiet   chan struct{} // a hint that open has come down to 0
 	stopped chan struct{} // closed when nothing is accepted any more
 }
@@ -58,6 +59,23 @@ func (d *door) serve() error {
 	}
 	return err
 }
+
+// share says whether another process has the listener's socket too.
+func (d *door) share(with bool) {
+	if l, ok := d.listener.(*lastCall); ok {
+		l.share(with)
+	}
+}
+
+// pass leaves the address to another process that accepts there already. What is asked here whether the address serves
+// is still answered with yes.
+func (d *door) pass() {
+	d.share(true)
+	d.passed.Store(true)
+}
+
+// leaving says whether clients should go to another address.
+func (d *door) leaving() bool { return d.ending.Load() && !d.passed.Load() }
 
 // close goes on for the time of delay, asking clients to connect anew; then accepts no more, and gives what is open
 // the time of drain. It returns how many requests and connections were still open then; cut ends those.

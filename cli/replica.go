@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"viridian/failpoint"
 	"viridian/registry"
@@ -30,23 +31,33 @@ type replica struct {
 	clock      clockwork.Clock
 	failpoints *failpoint.Set
 	node       rollout.Node
+	self       self
+	inherited  *inherited
+	upgrades   <-chan os.Signal // each asks for a successor; nil for never
+	lock       *stateLock
 
-	router *builtin.Router
-	proxy  *proxy
-	store  *store.Store
-	hub    *controller.Hub
-	api    *api
+	router  *builtin.Router
+	proxy   *proxy
+	store   *store.Store
+	hub     *controller.Hub
+	metrics *prometheus.Registry
+	api     *api
 
 	migrated chan struct{} // closed when the schema is there
 }
 
 // newReplica opens what the replica needs, in the order of what matters: its last routes and the port for traffic
-// come before the API. The database is only named here. On an error nothing is left open.
-func newReplica(p *program, cfg config, log *slog.Logger) (*replica, error) {
-	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), migrated: make(chan struct{})}
+// come before the API. The database is only named here, except when another process hands over to this one: that
+// goes on serving until everything is ready here. On an error nothing is left open.
+func newReplica(ctx context.Context, p *program, cfg config, log *slog.Logger, in *inherited) (*replica, error) {
+	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), inherited: in, migrated: make(chan struct{})}
 	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
 		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	for _, open := range []func() error{r.armFailpoints, r.nameDatabase, r.openProxy, func() error { return r.openAPI(p) }} {
+	open := []func() error{r.armFailpoints, r.nameDatabase, r.openProxy, func() error { return r.makeAPI(p) }, r.openAPI}
+	if in.predecessor != nil { // what takes long comes before it stops
+		open = []func() error{r.armFailpoints, r.nameDatabase, func() error { return r.makeAPI(p) }, func() error { return r.relieve(ctx) }, r.openProxy, r.openAPI}
+	}
+	for _, open := range open {
 		if err := open(); err != nil {
 			r.close()
 			return nil, err
@@ -70,17 +81,24 @@ func (r *replica) openProxy() error {
 		return err
 	}
 	var err error
+	if r.lock, err = lockState(r.config.StateDir, r.log); err != nil {
+		return err
+	}
 	r.router, err = builtin.New(builtin.Options{Node: r.node.Name, Incarnation: r.node.Incarnation, StateDir: r.config.StateDir,
 		Clock: r.clock, Failpoints: r.failpoints, Logger: r.log})
 	if err != nil {
 		return err
 	}
-	l, err := listen(r.config.ProxyListen, "proxy.listen (--proxy-listen)")
+	loaded, bad := r.router.Loaded()
+	if bad > 0 && !r.inherited.predecessor.gone() {
+		return fmt.Errorf("%d state files cannot be read", bad)
+	}
+	l, err := r.inherited.listen(socketProxy, r.config.ProxyListen, "proxy.listen (--proxy-listen)")
 	if err != nil {
 		return err
 	}
 	r.proxy = newProxy(r.router, l, r.log)
-	loaded, bad := r.router.Loaded()
+	r.proxy.share(r.inherited.shared())
 	r.log.Info("traffic is served", "address", l.Addr().String(), "environments", loaded, "unreadable", bad)
 	return nil
 }
@@ -128,12 +146,16 @@ func (r *replica) timing() rollout.Timing {
 
 // options are what the loops and use cases share.
 func (r *replica) options() controller.Options {
-	return controller.Options{
+	o := controller.Options{
 		Store: r.store, Hub: r.hub, Clock: r.clock, Random: rand.Float64, Failpoints: r.failpoints, Log: r.log,
 		Local: r.router, Node: r.node,
 		Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})},
 		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
 	}
+	if old := r.inherited.predecessor; old != nil {
+		o.Store, o.Local = &heir{Store: r.store}, &twin{Router: r.router, old: old, log: r.log}
+	}
+	return o
 }
 
 func (r *replica) proxyAddress() net.Addr { return r.proxy.listener.Addr() }
@@ -144,10 +166,12 @@ func (r *replica) close() {
 	if r.proxy != nil {
 		abandon(r.proxy.listener)
 	}
-	if r.api != nil {
+	if r.api != nil && r.api.door != nil {
 		abandon(r.api.listener)
 	}
 	if r.store != nil {
 		r.store.Close()
 	}
+	r.lock.release()
+	r.inherited.close()
 }
