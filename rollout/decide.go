@@ -90,7 +90,9 @@ func (e Environment) nodeActions(n Node, now time.Time) []Action {
 		}
 	}
 	stage(true)
-	if !known || r.Revision < e.Revision || r.SpecVersion < e.SpecVersion || (r.Revision == e.Revision && r.Error != "") {
+	// A node that does something else at the present revision, or is above it, refuses this route: a switch mends that.
+	inSync := r.Revision == e.Revision && r.Hash == e.Route().Hash()
+	if !known || r.Revision < e.Revision || (inSync && (r.SpecVersion < e.SpecVersion || r.Error != "")) {
 		add(ActApply, 0)
 	}
 	stage(false)
@@ -130,6 +132,9 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 		if s.Status == Applied {
 			add(s.AppliedAt.Add(e.Spec.Retention.Drain.Std()))
 		}
+	}
+	if at, ok := e.mendingWake(now); ok {
+		add(at)
 	}
 	for _, g := range e.Generations {
 		silence = silence || g.State == Registered || g.State == Validating || g.Promote

@@ -93,7 +93,8 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		"behind":     {func(r *Receipt) { r.Revision, r.Grade = r.Revision-1, GradeReadBack }, true},
 		"older spec": {func(r *Receipt) { r.SpecVersion-- }, true},
 		"failed":     {func(r *Receipt) { r.Error = "disk full" }, true},
-		"ahead":      {func(r *Receipt) { r.Revision++ }, false},
+		"drifted":    {func(r *Receipt) { r.Hash = "x" }, true}, // by the heal that follows
+		"ahead":      {func(r *Receipt) { r.Revision++ }, true}, // by the recover that follows
 	} {
 		w := newWorld(t)
 		w.live()

@@ -27,6 +27,9 @@ const (
 	EventSwitchApplied      = "switch.applied"
 	EventSwitchDrained      = "switch.drained"
 	EventSwitchSuperseded   = "switch.superseded"
+	EventRouteDrifted       = "route.drifted"       // a node does something else than the route says
+	EventRouteAhead         = "route.ahead"         // a node is of a time that the database does not know
+	EventRecoveryHeld       = "route.recovery_held" // nothing is done about that, because nothing healthy is known
 	EventPromotionStarted   = "promotion.started"
 	EventPromotionPaused    = "promotion.paused"
 	EventPromotionResumed   = "promotion.resumed"

@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -220,7 +221,7 @@ func checkChanged(w *world, t Transition) {
 func checkSwitches(w *world, t Transition) {
 	w.Helper()
 	grown := t.After.Revision - w.e.Revision
-	if s := t.NewSwitch; (s != nil) != (grown == 1) || grown < 0 || grown > 1 {
+	if s := t.NewSwitch; (s != nil) != (grown > 0) || grown < 0 || (grown > 1 && s.Kind != SwitchRecover) {
 		w.Fatalf("the revision grew by %d, with switch %+v", grown, s)
 	} else if s != nil && (s.Revision != t.After.Revision || s.Status != Committed || s.Actor == "" ||
 		!sameWeights(s.Weights, t.After.Weights) || t.After.Switch.Revision != s.Revision) {
@@ -237,8 +238,32 @@ func checkSwitches(w *world, t Transition) {
 		if s.Status == Applied && before.Status == Committed {
 			checkApplied(w, s, t.After)
 		}
-		if s.Status == SwitchSuperseded && (t.NewSwitch == nil || t.NewSwitch.Revision != s.Revision+1) {
+		if s.Status == SwitchSuperseded && (t.NewSwitch == nil || s.Revision != w.e.Revision) {
 			w.Fatalf("switch %d is superseded by nothing", s.Revision)
+		}
+	}
+	checkRepair(w, t)
+}
+
+// checkRepair wants a repair to leave the route as it is, and a recover above everything that a node was seen at.
+func checkRepair(w *world, t Transition) {
+	w.Helper()
+	s := t.NewSwitch
+	if s == nil || (s.Kind != SwitchHeal && s.Kind != SwitchRecover) {
+		return
+	}
+	if !sameWeights(w.e.Weights, t.After.Weights) || w.e.Live != t.After.Live || (t.After.Previous != 0 && w.e.Previous != t.After.Previous) || s.Actor != System.String() {
+		w.Fatalf("%s %d changes the route: %+v", s.Kind, s.Revision, s)
+	}
+	if p := t.After.Promotion; (p != nil) != (w.e.Promotion != nil) || (p != nil && (p.State != w.e.Promotion.State || p.Revision != s.Revision || s.Promotion != p.ID)) {
+		w.Fatalf("%s %d takes promotion %+v to %+v", s.Kind, s.Revision, w.e.Promotion, p)
+	}
+	if s.Kind == SwitchHeal && !t.After.Keeps(w.e.Revision) {
+		w.Fatalf("heal %d does not keep the route of %d", s.Revision, w.e.Revision)
+	}
+	for _, r := range t.After.Receipts {
+		if r.Revision >= s.Revision {
+			w.Fatalf("%s %d is not above node %s at %d", s.Kind, s.Revision, r.Node, r.Revision)
 		}
 	}
 }
@@ -306,10 +331,14 @@ func checkRetired(w *world, t Transition) {
 		}
 		g, _ := t.After.Generation(m.Generation)
 		last := int64(0) // the revision that took its weight away, by the history of switches
-		for revision, s := range w.switches {
-			if before, ok := w.switches[revision-1]; ok && before.Weights.Carries(g.Number) && !s.Weights.Carries(g.Number) {
-				last = max(last, revision)
+		var before Switch
+		for _, revision := range slices.Sorted(maps.Keys(w.switches)) {
+			s := w.switches[revision]
+			// A recover asks for everything to be confirmed anew.
+			if !s.Weights.Carries(g.Number) && (before.Weights.Carries(g.Number) || (s.Kind == SwitchRecover && g.UnweightedRevision >= revision)) {
+				last = revision
 			}
+			before = s
 		}
 		if g.Announced || t.After.Weights.Carries(g.Number) || g.UnweightedRevision != last {
 			w.Fatalf("generation %d is retired: announced %v, weightless since %d and by its switches %d", g.Number, g.Announced, g.UnweightedRevision, last)

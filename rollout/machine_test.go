@@ -20,6 +20,8 @@ type machine struct {
 	history []snapshot
 	taken   int
 	counts  map[string]int
+	copied  *world // of the database, as a backup has it
+	made    int    // registrations, over all that the database has forgotten
 }
 
 // snapshot is an environment as it was, with a picture made at the time: later commands must not reach into it.
@@ -37,7 +39,14 @@ type simNode struct {
 	spec     int64
 	hash     string
 	weights  Weights
-	staged   map[int]int64 // generation to spec version
+	staged   map[int]string // generations, with the version that they were registered with
+	// unseen is set while it does what the database has had no occasion to see: it was edited by hand, or the database
+	// was restored from a copy.
+	unseen bool
+}
+
+func newSimNode(name string) *simNode {
+	return &simNode{name: name, hash: Route{}.Hash(), staged: map[int]string{}}
 }
 
 func (n *simNode) node(seen time.Time) Node {
@@ -46,12 +55,13 @@ func (n *simNode) node(seen time.Time) Node {
 
 func (n *simNode) receipt() Receipt {
 	return Receipt{Router: "builtin", Node: n.name, Incarnation: n.node(time.Time{}).Incarnation, Revision: n.revision,
-		SpecVersion: n.spec, Hash: n.hash, Weights: n.weights, Grade: GradeFenced}
+		SpecVersion: n.spec, Hash: n.hash, Weights: n.weights, Grade: GradeFenced, Newest: slices.Max(append(slices.Collect(maps.Keys(n.staged)), 0))}
 }
 
 // follow does what is to be done on the node, up to a point where it is cut off, and says what came of it.
 func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 	var f Facts
+	e = e.Witnessed(n.node(now), n.receipt(), slices.Collect(maps.Keys(n.staged)))
 	for _, a := range Decide(e, now) {
 		if a.Node != n.name {
 			continue
@@ -62,16 +72,18 @@ func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 		s := Staging{Generation: a.Generation, Router: a.Router, Node: a.Node, Incarnation: n.node(now).Incarnation, SpecVersion: e.SpecVersion}
 		switch a.Kind {
 		case ActStage:
-			n.staged[a.Generation] = e.SpecVersion
-			f.Staged = append(f.Staged, s)
+			if n.stage(e, a.Generation) {
+				f.Staged = append(f.Staged, s)
+			}
 		case ActApply:
-			for _, g := range e.Weights.Numbers() {
-				if _, ok := n.staged[g]; !ok {
-					t.Fatalf("node %s is to serve generation %d, which it does not know", n.name, g)
+			for _, number := range e.Weights.Numbers() {
+				if g, _ := e.Generation(number); n.staged[number] != g.Version {
+					t.Fatalf("node %s is to serve generation %d, %s, and knows %q", n.name, number, g.Version, n.staged[number])
 				}
 			}
-			if e.Revision >= n.revision { // its fence
-				n.revision, n.spec, n.hash, n.weights = e.Revision, e.SpecVersion, e.Route().Hash(), maps.Clone(e.Weights)
+			if e.Revision > n.revision || (e.Revision == n.revision && e.Route().Hash() == n.hash) { // its fence
+				n.revision, n.hash, n.weights = e.Revision, e.Route().Hash(), maps.Clone(e.Weights)
+				n.spec = max(n.spec, e.SpecVersion)
 			}
 		case ActRemove:
 			if n.weights.Carries(a.Generation) {
@@ -80,10 +92,12 @@ func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 			delete(n.staged, a.Generation)
 			f.Unstaged = append(f.Unstaged, s)
 		case ActForget:
-			n.staged = map[int]int64{}
+			n.staged = map[int]string{}
 			f.Forgotten = append(f.Forgotten, n.node(now))
 		}
 	}
+	n.dropUnknown(e)
+	n.unseen = false
 	if len(f.Forgotten) == 0 {
 		f.Receipts = append(f.Receipts, n.receipt())
 	}
@@ -97,7 +111,7 @@ func newMachine(r *rapid.T, counts map[string]int) *machine {
 		s.Retention.KeepGenerations = rapid.IntRange(0, 3).Draw(r, "keep")
 		s.Retention.KeepFor = Duration(rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(r, "keep for"))
 	})
-	m.nodes = []*simNode{{name: "a", staged: map[int]int64{}}, {name: "b", staged: map[int]int64{}}}
+	m.nodes = []*simNode{newSimNode("a"), newSimNode("b")}
 	m.beat()
 	for range rapid.IntRange(0, 3).Draw(r, "promoted before") {
 		m.Deploy()
@@ -150,13 +164,19 @@ func (m *machine) take(t Transition) {
 			continue
 		}
 		for _, n := range t.After.Nodes {
-			if sim := m.sim(n.Name); sim.weights.Carries(mv.Generation) {
+			if sim := m.sim(n.Name); sim.weights.Carries(mv.Generation) && !sim.unseen {
 				m.Fatalf("generation %d is retired, and node %s serves it", mv.Generation, n.Name)
 			}
 		}
 	}
 	for _, p := range t.Promotions {
 		m.counts["promotion "+string(p.State)]++
+	}
+	if s := t.NewSwitch; s != nil {
+		m.counts["switch "+string(s.Kind)]++
+	}
+	for _, ev := range t.Events {
+		m.counts["event "+ev.Kind]++
 	}
 	if m.taken++; m.taken%5 == 0 {
 		m.history = append(m.history, snapshot{m.e, picture(m.e)})

@@ -15,17 +15,19 @@ func (e Environment) Settle(now time.Time) Transition {
 }
 
 func (c *change) settle() {
-	if c.e.DeletedAt != nil {
+	if c.e.DeletedAt != nil || c.e.Foreign() != "" {
 		return
 	}
 	c.settleSwitch()
 	c.settleDrained()
 	c.settleQuiet()
+	c.settleAhead()
 	c.settlePromotion()
 	for _, g := range c.e.Generations {
 		c.settleValidation(g)
 	}
 	c.settleIntake()
+	c.settleDrift()
 	for _, g := range c.e.Generations {
 		c.settleRetention(g)
 	}

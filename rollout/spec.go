@@ -15,6 +15,9 @@ type Spec struct {
 	Retention   Retention  `json:"retention"`
 	Requires    []any      `json:"requires"`
 	Networks    Networks   `json:"networks"`
+
+	// Foreign says what of a kept spec this program does not know or do, see [Environment.Foreign]; empty for nothing.
+	Foreign string `json:"-"`
 }
 
 // Service is one load-balanced name of the environment. All services of an environment flip together.

@@ -21,6 +21,7 @@ func (m *machine) actions() map[string]func() {
 		"lock": m.Lock, "release": m.Release, "replace": m.Replace, "delete": m.Delete,
 		"follow": m.Follow, "follow more": m.Follow, "late": m.RecordLate, "work": m.Work, "probe": m.Probe,
 		"deploy": m.Deploy, "deploy more": m.Deploy, "split": m.Split, "neglect": m.Neglect, "pass": m.Pass, "pass more": m.Pass, "node": m.Node, "converge": m.Converge,
+		"edit": m.Edit, "backup": m.Backup, "restore": m.Restore,
 	}
 }
 
@@ -66,6 +67,7 @@ func randomWalk(r *rapid.T) map[string]int {
 	for range rapid.SampledFrom([]int{60, 30, 15, 6, 3}).Draw(r, "steps") {
 		actions[rapid.SampledFrom(names).Draw(r, "action")]()
 	}
+	m.Peace()
 	for _, s := range m.history {
 		if !reflect.DeepEqual(s.e, s.picture) {
 			m.Fatalf("a later command reached into an environment:\n%s", cmp.Diff(s.picture, s.e))
@@ -83,6 +85,9 @@ func uncovered(counts map[string]int) error {
 		for _, to := range states {
 			want = append(want, string(from)+" to "+string(to))
 		}
+	}
+	for _, repaired := range []string{"switch heal", "switch recover", "event route.drifted", "event route.ahead", "event route.recovery_held", "known by another version"} {
+		want = append(want, repaired)
 	}
 	for _, outcome := range []PromotionState{PromotionSucceeded, PromotionAborted, PromotionRolledBack, PromotionSuperseded} {
 		want = append(want, "promotion "+string(outcome))
