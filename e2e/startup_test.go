@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"viridian/store/storetest"
 )
 
@@ -39,33 +37,6 @@ func TestStart_FiveAtOnce(t *testing.T) {
 		t.Errorf("%d nodes have a receipt, want 5", nodes)
 	}
 	s.audit()
-}
-
-// sql runs a statement on the lab's database, as its owner.
-func (l *lab) sql(statement string, args ...any) {
-	l.Helper()
-	conn, err := pgx.Connect(l.Context(), l.database)
-	if err != nil {
-		l.Fatal(err)
-	}
-	defer func() { _ = conn.Close(l.Context()) }()
-	if _, err := conn.Exec(l.Context(), statement, args...); err != nil {
-		l.Fatalf("%s: %v", statement, err)
-	}
-}
-
-// number asks the lab's database for one number.
-func (l *lab) number(query string, args ...any) (n int64) {
-	l.Helper()
-	conn, err := pgx.Connect(l.Context(), l.database)
-	if err != nil {
-		l.Fatal(err)
-	}
-	defer func() { _ = conn.Close(l.Context()) }()
-	if err := conn.QueryRow(l.Context(), query, args...).Scan(&n); err != nil {
-		l.Fatalf("%s: %v", query, err)
-	}
-	return n
 }
 
 // TestStart_DirtySchema: a migration that was cut short stops nobody's traffic, is explained with the command that
