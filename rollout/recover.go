@@ -7,13 +7,14 @@ import (
 	"time"
 )
 
-// lost is what nodes hold that this database does not know; ahead says whether a node is above our revision.
+// lost is what nodes hold that this database does not know; ahead says whether a node was above our revision, and no
+// recover switch was made since.
 func (e Environment) lost() (lost Lost, ahead bool) {
 	m := e.mending()
 	if m.Lost == nil {
 		return Lost{}, false
 	}
-	return *m.Lost, m.Lost.Revision > e.Revision
+	return *m.Lost, m.Lost.Revision > m.Lost.Since
 }
 
 // Lacks says whether the receipt tells something of a time that this database does not know, and that is not noted yet.
@@ -74,9 +75,9 @@ func (c *change) recover(lost Lost) {
 	if held != "" || wait {
 		return
 	}
-	revision := lost.Revision + 1
+	revision := max(lost.Revision, c.e.Revision) + 1
 	s := Switch{Kind: SwitchRecover, From: c.e.Live, To: c.e.Live, Warnings: warnings, Reason: fmt.Sprintf(
-		"nodes were at revision %d, the database at %d: it was restored from an older copy", lost.Revision, c.e.Revision)}
+		"nodes were at revision %d, the database at %d: it was restored from an older copy", lost.Revision, lost.Since)}
 	c.carryPromotion(&s, revision)
 	c.holdAutomation("the database was restored from an older copy")
 	if lost.SpecVersion > c.e.SpecVersion {
@@ -85,7 +86,7 @@ func (c *change) recover(lost Lost) {
 	m := c.e.mending()
 	m.Lost = nil
 	c.e.Mending = &m
-	c.e.Revision = lost.Revision
+	c.e.Revision = revision - 1
 	c.switchTo(s, maps.Clone(c.e.Weights))
 	for _, g := range c.e.Generations {
 		if g.State != Retired {

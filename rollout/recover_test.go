@@ -203,6 +203,18 @@ func TestRecover_HeldWithoutALiveGeneration(t *testing.T) {
 	w.route(6, 0, Weights{6: 100})
 }
 
+// Commands alone do not end it: what the lost time left behind is cleared by a recover, above both.
+func TestRecover_AlsoWhenCommandsHaveComeAsFar(t *testing.T) {
+	t.Parallel()
+	w := past(t)
+	w.sees(w.future(0, 3, 5))
+	w.health(1, 2)
+	w.changes(w.rollback(RollbackCommand{}))
+	w.recovered(w.settle(), 4)
+	w.applied()
+	w.route(1, 0, Weights{1: 100})
+}
+
 // A node that could not write down what it serves refuses to go below that all the same.
 func TestRecover_AboveWhatIsNotDurable(t *testing.T) {
 	t.Parallel()

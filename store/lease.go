@@ -11,18 +11,25 @@ import (
 
 // ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over, of all environments
 // that are not deleted. It returns all that the holder has now; trust one for ttl from before the call, less a margin.
-// A lease that is claimed anew begins a new term, also when the holder is the same as before.
-func (s *Store) ClaimLeases(ctx context.Context, holder string, ttl time.Duration) ([]controller.Lease, error) {
+// A lease that is claimed anew begins a new term, also when the holder is the same as before. Those of the environments
+// in except are not claimed, and given back at once when the holder has them.
+func (s *Store) ClaimLeases(ctx context.Context, holder string, ttl time.Duration, except ...string) ([]controller.Lease, error) {
+	if except == nil {
+		except = []string{}
+	}
 	var out []controller.Lease
 	err := s.write(ctx, func(b *batch) {
 		out = nil
 		// One's own are waited for: a lease that a transaction of the holder is just relying on must not look lost.
 		b.each(`WITH own AS (
 				SELECT l.environment FROM lease l JOIN environment e ON e.name = l.environment
-				WHERE l.holder = $1 AND e.deleted_at IS NULL FOR NO KEY UPDATE OF l
+				WHERE l.holder = $1 AND e.deleted_at IS NULL AND e.name <> ALL ($3::text[]) FOR NO KEY UPDATE OF l
 			), free AS (
 				SELECT l.environment FROM lease l JOIN environment e ON e.name = l.environment
-				WHERE l.holder <> $1 AND l.expires_at <= clock_timestamp() AND e.deleted_at IS NULL FOR NO KEY UPDATE OF l SKIP LOCKED
+				WHERE l.holder <> $1 AND l.expires_at <= clock_timestamp() AND e.deleted_at IS NULL AND e.name <> ALL ($3::text[])
+				FOR NO KEY UPDATE OF l SKIP LOCKED
+			), given_back AS (
+				UPDATE lease SET expires_at = '-infinity' WHERE holder = $1 AND environment = ANY ($3::text[]) AND expires_at > clock_timestamp()
 			)
 			UPDATE lease l SET holder = $1, expires_at = clock_timestamp() + make_interval(secs => $2),
 				term = CASE WHEN l.holder = $1 AND l.expires_at > clock_timestamp() THEN l.term ELSE l.term + 1 END
@@ -33,7 +40,7 @@ func (s *Store) ClaimLeases(ctx context.Context, holder string, ttl time.Duratio
 			err := row.Scan(&l.Environment, &l.Term, &l.ExpiresAt)
 			out = append(out, l)
 			return err
-		}, holder, ttl.Seconds())
+		}, holder, ttl.Seconds(), except)
 	})
 	return out, err
 }

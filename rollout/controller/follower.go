@@ -12,6 +12,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"viridian/rollout"
+	"viridian/router"
 )
 
 // Follower keeps this replica's own node at the committed routes, without any lease: it stages, applies and removes
@@ -22,16 +23,17 @@ type Follower struct {
 	lanes   *lanes
 	backoff *backoff
 
-	mu   sync.Mutex
-	seen map[string]int64           // the version of each environment that the poll last asked a pass for
-	last map[string]rollout.Receipt // the receipt last recorded
-	next map[string]clockwork.Timer // the pass that a deadline asks for
+	mu      sync.Mutex
+	seen    map[string]int64           // the version of each environment that the poll last asked a pass for
+	last    map[string]rollout.Receipt // the receipt last recorded
+	next    map[string]clockwork.Timer // the pass that a deadline asks for
+	strange map[string]string          // what was last logged of environments that are not as they should be
 }
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(o Options) *Follower {
 	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
-		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}}
+		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}, strange: map[string]string{}}
 	f.lanes = newLanes(f.pass)
 	return f
 }
@@ -78,18 +80,14 @@ func (f *Follower) poll(ctx context.Context) error {
 	if err := f.Store.Heartbeat(call, f.Node, 2*f.Poll); err != nil {
 		return err
 	}
+	served := f.environments()
 	versions, err := f.Store.Versions(call)
 	if err != nil {
 		return err
 	}
+	due := f.changed(versions)
+	f.tellUnknown(call, served, versions)
 	f.mu.Lock()
-	var due []string
-	for name, version := range versions {
-		if at, ok := f.seen[name]; !ok || at < version {
-			due = append(due, name)
-			f.seen[name] = version
-		}
-	}
 	known := maps.Clone(f.last)
 	f.mu.Unlock()
 	for name, receipt := range known {
@@ -101,6 +99,30 @@ func (f *Follower) poll(ctx context.Context) error {
 		f.lanes.run(ctx, name, nil)
 	}
 	return nil
+}
+
+// changed lists the environments whose version is another one than at the last look. One that is lower, or gone, is of
+// a database that was restored from a copy.
+func (f *Follower) changed(versions map[string]int64) (due []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, version := range versions {
+		at, ok := f.seen[name]
+		if ok && version < at {
+			f.Hub.Rewind(name)
+		}
+		if !ok || version != at {
+			due = append(due, name)
+			f.seen[name] = version
+		}
+	}
+	for name := range f.seen {
+		if _, known := versions[name]; !known {
+			f.Hub.Rewind(name)
+			delete(f.seen, name)
+		}
+	}
+	return due
 }
 
 // pass brings the node to where the environment's route is. When it fails it is tried again, ever more rarely; a
@@ -137,6 +159,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	}) {
 		return nil // not known yet, or the name is another process's: the next heartbeat tells
 	}
+	f.tellForeign(*e)
 	facts, actErr := f.act(ctx, *e, now)
 	receipt, err := f.observeFor(ctx, *e, actErr)
 	if err != nil {
@@ -205,7 +228,7 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 	if failure != nil {
 		r.Error = failure.Error()
 	}
-	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) {
+	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) && !e.Lacks(r) {
 		f.noteRecorded(e.Name, &r, rollout.Facts{})
 		return nil, nil
 	}
@@ -214,9 +237,18 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 
 // observe reads what this node does in the environment.
 func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
+	o, err := f.look(ctx, environment)
+	return o.Receipt, err
+}
+
+// look is observe, with the generations that the node knows.
+func (f *Follower) look(ctx context.Context, environment string) (router.Observation, error) {
 	o, err := f.Local.Observe(ctx, environment)
 	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
-	return o.Receipt, err
+	for _, number := range slices.Concat(o.Staged, o.Weights.Numbers()) {
+		o.Newest = max(o.Newest, number)
+	}
+	return o, err
 }
 
 // sameReceipt compares what was seen, not when.

@@ -11,21 +11,26 @@ import (
 	"viridian/router"
 )
 
-// act carries out the actions that are this node's, in their order, and says what came of them. After a failure the
-// rest waits for the next pass, except for the route: a generation that cannot be staged anew, say on a full disk, may
-// be known well enough to serve, and no rollback waits for a disk. What was done is recorded.
+// act carries out the actions that are this node's, in their order, and says what came of them. What the node says of
+// itself goes before what is recorded of it. One failure holds up nothing else: a generation that cannot be staged anew,
+// say on a full disk, may be known well enough to serve, and no rollback waits for a disk. Only a node that does not
+// answer in time is asked for nothing more than the route until the next pass. What was done is recorded.
 func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
 	var facts rollout.Facts
+	seen, err := f.witness(ctx, e)
+	if err != nil {
+		return facts, err
+	}
 	var failed error
-	for _, a := range rollout.Decide(e, now) {
+	for _, a := range rollout.Decide(seen, now) {
 		if a.Kind == rollout.ActWake {
 			f.wakeAt(ctx, e.Name, a.At.Sub(now))
 		}
-		if a.Router != f.Node.Router || a.Node != f.Node.Name || (failed != nil && a.Kind != rollout.ActApply) {
+		if a.Router != f.Node.Router || a.Node != f.Node.Name || (errors.Is(failed, context.DeadlineExceeded) && a.Kind != rollout.ActApply) {
 			continue
 		}
 		call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-		err := f.actOne(call, e, a, &facts)
+		err := f.actOne(call, seen, a, &facts)
 		cancel()
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err))
@@ -37,13 +42,31 @@ func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time
 	return facts, f.removeUnknown(ctx, e)
 }
 
+// witness is the environment as this node sees itself in it.
+func (f *Follower) witness(ctx context.Context, e rollout.Environment) (rollout.Environment, error) {
+	if e.DeletedAt != nil { // what is left of it is told by the record
+		return e, nil
+	}
+	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
+	defer cancel()
+	o, err := f.look(call, e.Name)
+	return e.Witnessed(f.Node, o.Receipt, o.Staged), err
+}
+
+// stagingFence lets this node stage although it is ahead of the database: what is staged gets no traffic, and a
+// generation that is to take over from what was lost must be known first.
+func (f *Follower) stagingFence(e rollout.Environment) router.Fence {
+	own, _ := e.Receipt(f.Node)
+	return router.Fence{Revision: max(e.Revision, own.Revision)}
+}
+
 func (f *Follower) actOne(ctx context.Context, e rollout.Environment, a rollout.Action, facts *rollout.Facts) error {
 	fence := router.Fence{Revision: e.Revision}
 	staging := rollout.Staging{Generation: a.Generation, Router: f.Node.Router, Node: f.Node.Name,
 		Incarnation: f.Node.Incarnation, SpecVersion: e.SpecVersion}
 	switch a.Kind {
 	case rollout.ActStage:
-		if err := f.stage(ctx, e, a.Generation, fence); err != nil {
+		if err := f.stage(ctx, e, a.Generation, f.stagingFence(e)); err != nil {
 			return err
 		}
 		facts.Staged = append(facts.Staged, staging)
@@ -110,14 +133,14 @@ func (f *Follower) hitRecorded(ctx context.Context, facts rollout.Facts) error {
 	return err
 }
 
-// removeUnknown takes out generations that the node came up with from its state file although they were retired
-// while it was away. A generation that still has weight on the node stays until the route is applied; one with a
-// number that e has not given out yet is newer than e.
+// removeUnknown takes out generations that the node knows and the database does not: they were retired while it was
+// away, or the database was restored from a copy that is older than they are. Nothing goes before the node does what
+// the route says; a generation with a number that e has not given out yet is newer than e.
 func (f *Follower) removeUnknown(ctx context.Context, e rollout.Environment) error {
 	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 	defer cancel()
 	o, err := f.Local.Observe(call, e.Name)
-	if err != nil || o.Revision < e.Revision {
+	if err != nil || o.Revision != e.Revision || o.Hash != e.Route().Hash() {
 		return err
 	}
 	for _, number := range o.Staged {

@@ -31,8 +31,9 @@ type Store interface {
 	Heartbeat(ctx context.Context, node rollout.Node, quiet time.Duration) error
 	// SignOff removes the node, as an operator would.
 	SignOff(ctx context.Context, node rollout.Node) error
-	// ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over.
-	ClaimLeases(ctx context.Context, holder string, ttl time.Duration) ([]Lease, error)
+	// ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over. Those of except
+	// are left to others, and given back at once when the holder has them.
+	ClaimLeases(ctx context.Context, holder string, ttl time.Duration, except ...string) ([]Lease, error)
 	// ReleaseLeases ends the holder's leases at once.
 	ReleaseLeases(ctx context.Context, holder string) error
 	// Prune deletes idempotency records whose time is over.

@@ -21,13 +21,14 @@ type Worker struct {
 	mu       sync.Mutex
 	tenures  map[string]*tenure
 	versions map[string]int64
+	left     map[string]int64 // environments left to newer programs, by the version at which they were looked at
 	wait     sync.WaitGroup
 }
 
 // NewWorker makes a worker; Run starts it.
 func NewWorker(o Options) *Worker {
 	w := &Worker{Options: o, log: o.Log.With("loop", "worker", "node", o.Node.Name), backoff: newBackoff(o.Random),
-		tenures: map[string]*tenure{}, versions: map[string]int64{}}
+		tenures: map[string]*tenure{}, versions: map[string]int64{}, left: map[string]int64{}}
 	w.lanes = newLanes(w.pass)
 	return w
 }
@@ -81,7 +82,7 @@ func (w *Worker) renew(ctx context.Context) error {
 	attempt := w.Clock.Now()
 	call, cancel := context.WithTimeout(ctx, min(w.CallTimeout, w.LeaseTTL/2))
 	defer cancel()
-	leases, err := w.Store.ClaimLeases(call, w.holder(), w.LeaseTTL)
+	leases, err := w.Store.ClaimLeases(call, w.holder(), w.LeaseTTL, w.leftAlone()...)
 	if err != nil {
 		return err
 	}
@@ -107,11 +108,11 @@ func (w *Worker) renew(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	for name, version := range versions {
-		if before[name] < version {
+		if before[name] != version { // lower, when the database was restored from a copy
 			w.lanes.run(ctx, name, nil)
 		}
 	}
-	return nil
+	return w.lookAgain(call, versions)
 }
 
 // hold begins a tenure for a new term, or prolongs the one that runs.
@@ -135,12 +136,12 @@ func (w *Worker) pass(ctx context.Context, name string, _ *rollout.Environment) 
 	w.mu.Lock()
 	t := w.tenures[name]
 	w.mu.Unlock()
-	if t == nil || t.ctx.Err() != nil {
+	if t == nil || !t.alive() {
 		return
 	}
 	err := t.work()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || t.ctx.Err() != nil: // whoever holds the lease now goes on
 	case err == nil:
 		w.backoff.worked(w.log, name)
 	default:
