@@ -92,14 +92,26 @@ func (e Environment) nodeActions(n Node, now time.Time) []Action {
 	stage(true)
 	// A node that does something else at the present revision, or is above it, refuses this route: a switch mends that.
 	inSync := r.Revision == e.Revision && r.Hash == e.Route().Hash()
-	if !known || r.Revision < e.Revision || (inSync && (r.SpecVersion < e.SpecVersion || r.Error != "")) {
+	removable := e.removable(n, now)
+	// What is removed may be what the node would roll back to for all it was told: that changes without a revision.
+	anew := r.SpecVersion < e.SpecVersion || r.Error != "" || len(removable) > 0
+	if !known || r.Revision < e.Revision || (inSync && anew) {
 		add(ActApply, 0)
 	}
 	stage(false)
+	for _, number := range removable {
+		add(ActRemove, number)
+	}
+	return out
+}
+
+// removable lists what the node knows and may drop now.
+func (e Environment) removable(n Node, now time.Time) []int {
+	var out []int
 	for _, s := range e.Stagings {
 		g, ok := e.Generation(s.Generation)
 		if ok && s.Router == n.Router && s.Node == n.Name && e.Cleanable(g, now) {
-			add(ActRemove, g.Number)
+			out = append(out, g.Number)
 		}
 	}
 	return out

@@ -64,7 +64,7 @@ func TestDecide_StagesWhatServesThenAppliesThenStagesTheRestThenRemoves(t *testi
 	w.live()
 	w.pass(time.Minute).settle()
 	w.e.Nodes[0].Incarnation = "a2" // restarted: knows nothing we could count on
-	w.decides(on("a", ActStage, 3), on("a", ActApply, 0), on("a", ActStage, 1), on("a", ActRemove, retire), on("b", ActRemove, retire),
+	w.decides(on("a", ActStage, 3), on("a", ActApply, 0), on("a", ActStage, 1), on("a", ActRemove, retire), on("b", ActApply, 0), on("b", ActRemove, retire),
 		Action{Kind: ActSettle}) // what a confirmed before its restart counts no more
 	w.settle()
 	w.record(Facts{Unstaged: w.stagings(retire), Staged: append(w.stagings(3), w.stagings(1)...)})

@@ -126,7 +126,8 @@ type Generation struct {
 	Promote bool
 	// Waiting is the code of what keeps a ready generation from the promotion it asked for; empty when nothing does.
 	Waiting string
-	// Announced is true while the registry knows the groups.
+	// Announced is true while the registry knows the groups, and from the beginning of the retirement until they were
+	// withdrawn: an announcement may have been made and not recorded.
 	Announced bool
 	Checked   ValidationRecord
 	// KeepUntil, when set, replaces keep_for as the end of the time a generation without traffic is kept.

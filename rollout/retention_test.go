@@ -275,5 +275,20 @@ func TestCleanUp_AGenerationNobodyEverKnew(t *testing.T) {
 	n := w.register(false)
 	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: n}, w.now))
 	w.pass(timing.Grace).settle()
+	w.is(n, Retiring)
+	w.decides(on("a", ActApply, 0), on("b", ActApply, 0), Action{Kind: ActDeregister, Generation: n}) // it may have been announced, and not recorded
+	w.record(Facts{Withdrawn: []int{n}})
 	w.is(n, Retired)
+}
+
+// An announcement whose record was lost is taken back all the same.
+func TestCleanUp_AnnouncedAndNotRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.register(false)
+	w.decides(Action{Kind: ActRegister, Generation: n}, on("a", ActApply, 0), on("a", ActStage, n), on("b", ActApply, 0), on("b", ActStage, n))
+	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: n}, w.now)) // the registry knows it by now, and nobody will tell
+	w.record(Facts{Announced: []int{n}})                                     // or somebody does, late
+	w.pass(timing.Grace).settle()
+	w.decides(on("a", ActApply, 0), on("b", ActApply, 0), Action{Kind: ActDeregister, Generation: n})
 }

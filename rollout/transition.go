@@ -105,6 +105,7 @@ func (c *change) move(number int, to GenerationState, reason string) {
 		if to != Validating && to != Ready {
 			g.Promote = false
 		}
+		g.Announced = g.Announced || to == Retiring
 		c.event("generation."+string(to), number, 0, data)
 	})
 }
