@@ -89,3 +89,6 @@ func administer(server *pglocal.Server, statement string) (err error) {
 	_, err = conn.Exec(ctx, statement)
 	return err
 }
+
+// Direct is the URL of the same database past any pooler.
+func Direct(url string) string { return url }
