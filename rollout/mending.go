@@ -11,6 +11,9 @@ type Mending struct {
 	// Heals counts the heal switches of late, HealedAt is the time of the last.
 	Heals    int       `json:"heals,omitempty"`
 	HealedAt time.Time `json:"healed_at,omitzero"`
+	// Recovered is the revision of the last recover switch, and RecoveredFrom the one before it.
+	Recovered     int64 `json:"recovered,omitempty"`
+	RecoveredFrom int64 `json:"recovered_from,omitempty"`
 	// Lost is set when a node is found ahead, and counts until a recover switch is above it.
 	Lost *Lost `json:"lost,omitempty"`
 }
@@ -37,6 +40,13 @@ func (e Environment) mending() Mending {
 func (e Environment) Keeps(revision int64) bool {
 	m := e.mending()
 	return revision == e.Revision || (m.Healed == e.Revision && m.Kept <= revision && revision < e.Revision)
+}
+
+// CarriesOn says whether what was decided at the revision is what the present switch does: only repairs came after it.
+// Unlike [Environment.Keeps] it is no ground to decide on, for other revisions of the same number may be lost.
+func (e Environment) CarriesOn(revision int64) bool {
+	m := e.mending()
+	return e.Keeps(revision) || (m.Recovered != 0 && revision == m.RecoveredFrom && e.Keeps(m.Recovered))
 }
 
 // carryPromotion makes the switch one of the open promotion, which goes on as it is: the route stays.

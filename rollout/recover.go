@@ -84,7 +84,7 @@ func (c *change) recover(lost Lost) {
 		c.raiseSpecVersion(lost.SpecVersion)
 	}
 	m := c.e.mending()
-	m.Lost = nil
+	m.Lost, m.Recovered, m.RecoveredFrom = nil, revision, c.e.Revision
 	c.e.Mending = &m
 	c.e.Revision = revision - 1
 	c.switchTo(s, maps.Clone(c.e.Weights))

@@ -316,11 +316,22 @@ func TestRecover_LostRevisionsAreNotExpected(t *testing.T) {
 	w := past(t)
 	w.sees(w.future(0, 6, 5))
 	w.recovered(w.healthy(2), 7)
+	if !w.e.CarriesOn(2) || w.e.CarriesOn(3) || !w.e.CarriesOn(7) {
+		t.Error("the recover at 7 carries on what was decided at 2, and nothing else")
+	}
 	for revision := int64(2); revision < 7; revision++ {
 		w.refused(RevisionMismatch)(w.rollback(RollbackCommand{ExpectedRevision: &revision}))
 	}
 	revision := int64(7)
+	w.applied()
+	w.healed(w.sees(w.drift(0, 1)))
+	if !w.e.CarriesOn(2) || !w.e.Keeps(7) || w.e.Keeps(2) {
+		t.Error("a heal on top of the recover carries on as well")
+	}
 	w.changes(w.rollback(RollbackCommand{ExpectedRevision: &revision}))
+	if w.e.CarriesOn(2) || w.e.CarriesOn(8) {
+		t.Error("a rollback carries nothing on")
+	}
 }
 
 func TestRecover_PromotionGoesOn(t *testing.T) {
