@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -74,6 +75,23 @@ func (r *replica) armFailpoints() (err error) {
 		r.log.Warn("FAILPOINTS ARE ARMED: this process will fail on purpose", "failpoints", armed)
 	}
 	return nil
+}
+
+// tellFailpoints logs each armed failpoint when it fires for the first time, for the test that armed it.
+func (r *replica) tellFailpoints(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, name := range r.failpoints.Armed() {
+		all.Go(func() {
+			select {
+			case <-r.failpoints.Reached(name):
+				r.log.Warn("failpoint hit", "name", name)
+			case <-ctx.Done():
+			}
+		})
+	}
+	all.Wait()
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (r *replica) openProxy() error {

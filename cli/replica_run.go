@@ -31,6 +31,7 @@ func (r *replica) run(ctx context.Context) error {
 	endProxy := parts.start("the proxy", served(r.proxy.serve))
 	endAPI := parts.start("the API", served(r.api.serve))
 	endSchema := parts.start("the schema", r.reachSchema)
+	endFailpoints := parts.start("the failpoints", r.tellFailpoints)
 
 	var next *successor
 	var d *duties
@@ -67,6 +68,7 @@ func (r *replica) run(ctx context.Context) error {
 		}
 	}
 	endProbes()
+	endFailpoints()
 	r.store.Close()
 	r.lock.release()
 	r.inherited.close()

@@ -21,6 +21,8 @@ type driver struct {
 	acked   []acknowledged
 	longest time.Duration // that a command took until its answer was definite
 	problem error         // what ends it
+	wait    client.Wait   // what a command waits for
+	lenient bool          // an error of the service is asked again: it is made to fail
 }
 
 // acknowledged is a command with its answer.
@@ -38,7 +40,7 @@ var never = time.Now().Add(1000 * time.Hour)
 
 // drive makes a driver of a shop whose generation 1 is live, with a second one that is ready.
 func drive(s *shop, seed uint64, replicas ...*replica) *driver {
-	d := &driver{shop: s, second: s.candidate(), random: rand.New(rand.NewPCG(seed, uint64(len(s.name))))}
+	d := &driver{shop: s, second: s.candidate(), wait: client.WaitApplied, random: rand.New(rand.NewPCG(seed, uint64(len(s.name))))}
 	for _, r := range replicas {
 		d.doors = append(d.doors, s.on(r))
 	}
@@ -82,6 +84,8 @@ func (d *driver) send(ask asking) *client.Switch {
 		case committed != nil:
 			sw = committed
 		case problem == nil || problem.Code == client.CodeUnavailable || problem.Code == client.CodeIdempotencyInFlight:
+			return false
+		case problem.Status >= 500 && d.lenient:
 			return false
 		case problem.Status >= 500:
 			d.problem = fmt.Errorf("%s, command %s: %+v", d.name, key, *problem)
@@ -128,20 +132,20 @@ func (d *driver) final(sw *client.Switch) bool {
 // does not wait for a switch to be applied, so that the next one supersedes it.
 func (d *driver) cycle() {
 	d.candidateReady()
-	for d.problem == nil && d.send(d.askPromote) == nil { // a node that came back has not staged it yet
+	for d.problem == nil && d.send(d.askPromote(d.second)) == nil { // a node that came back has not staged it yet
 		d.candidateReady()
 	}
 	if d.random.IntN(4) > 0 {
 		d.final(d.last())
 		for i := range 2 + d.random.IntN(6) {
 			share := 10 * (1 - i%2)
-			if sw := d.send(d.askWeights(share)); d.random.IntN(3) > 0 {
+			if sw := d.send(d.askWeights(d.second, share)); d.random.IntN(3) > 0 {
 				d.final(sw)
 			}
 		}
 	}
 	for d.problem == nil {
-		if sw := d.send(d.askRollback); sw != nil {
+		if sw := d.send(d.askRollback(d.second)); sw != nil {
 			d.final(sw)
 			return
 		}
@@ -176,29 +180,36 @@ func (d *driver) candidateReady() {
 	})
 }
 
-func (d *driver) askPromote(ctx context.Context, door *shop, key string) (*client.Switch, *client.Switch, *client.Problem, error) {
-	res, err := door.client.PromoteGenerationWithResponse(ctx, d.name, d.second,
-		&client.PromoteGenerationParams{IdempotencyKey: &key, Timeout: ptr("1s")}, client.PromoteRequest{Reason: &key})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return res.JSON200, res.JSON202, res.ApplicationproblemJSONDefault, nil
-}
-
-func (d *driver) askRollback(ctx context.Context, door *shop, key string) (*client.Switch, *client.Switch, *client.Problem, error) {
-	res, err := door.client.RollbackWithResponse(ctx, d.name,
-		&client.RollbackParams{IdempotencyKey: &key, Timeout: ptr("1s")}, client.RollbackRequest{From: &d.second, Reason: &key})
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	return res.JSON200, res.JSON202, res.ApplicationproblemJSONDefault, nil
-}
-
-// askWeights gives the first generation that share, and the second one, which is live, the rest.
-func (d *driver) askWeights(share int) asking {
+func (d *driver) askPromote(number int) asking {
+	wait := d.wait
 	return func(ctx context.Context, door *shop, key string) (*client.Switch, *client.Switch, *client.Problem, error) {
-		res, err := door.client.SetWeightsWithResponse(ctx, d.name, &client.SetWeightsParams{IdempotencyKey: &key, Timeout: ptr("1s")},
-			client.WeightsRequest{Reason: &key, Weights: client.Weights{"1": share, fmt.Sprint(d.second): 100 - share}})
+		res, err := door.client.PromoteGenerationWithResponse(ctx, d.name, number,
+			&client.PromoteGenerationParams{IdempotencyKey: &key, Wait: &wait, Timeout: ptr("1s")}, client.PromoteRequest{Reason: &key})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return res.JSON200, res.JSON202, res.ApplicationproblemJSONDefault, nil
+	}
+}
+
+func (d *driver) askRollback(from int) asking {
+	wait := d.wait
+	return func(ctx context.Context, door *shop, key string) (*client.Switch, *client.Switch, *client.Problem, error) {
+		res, err := door.client.RollbackWithResponse(ctx, d.name,
+			&client.RollbackParams{IdempotencyKey: &key, Wait: &wait, Timeout: ptr("1s")}, client.RollbackRequest{From: &from, Reason: &key})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		return res.JSON200, res.JSON202, res.ApplicationproblemJSONDefault, nil
+	}
+}
+
+// askWeights gives the first generation that share, and the one that is live the rest.
+func (d *driver) askWeights(live, share int) asking {
+	wait := d.wait
+	return func(ctx context.Context, door *shop, key string) (*client.Switch, *client.Switch, *client.Problem, error) {
+		res, err := door.client.SetWeightsWithResponse(ctx, d.name, &client.SetWeightsParams{IdempotencyKey: &key, Wait: &wait, Timeout: ptr("1s")},
+			client.WeightsRequest{Reason: &key, Weights: client.Weights{"1": share, fmt.Sprint(live): 100 - share}})
 		if err != nil {
 			return nil, nil, nil, err
 		}

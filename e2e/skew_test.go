@@ -24,14 +24,15 @@ const nextVersion = `
 	ALTER TABLE switch ADD COLUMN shadow integer;
 	ALTER TABLE switch DROP CONSTRAINT switch_kind;
 	ALTER TABLE switch DISABLE TRIGGER USER;
-	UPDATE switch SET kind = 'mirror' WHERE revision = (SELECT max(revision) FROM switch);
+	UPDATE switch s SET kind = 'mirror' WHERE environment = 'new' AND revision = 2 OR environment = 'shop' AND revision = 1;
 	ALTER TABLE switch ENABLE TRIGGER USER;
 	ALTER TABLE event DISABLE TRIGGER USER;
 	UPDATE event SET kind = 'mirror.begun' WHERE id = (SELECT max(id) FROM event);
 	ALTER TABLE event ENABLE TRIGGER USER;`
 
 // TestSkew: this version runs on the schema of the next one, as the previous one has to run on this one's: whether it
-// was running or starts anew. What it does not know it shows, and leaves alone.
+// was running or starts anew. An environment whose present switch it does not understand it serves and shows, and
+// leaves every command on it to replicas of that version. The others go on as ever.
 func TestSkew(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -40,13 +41,14 @@ func TestSkew(t *testing.T) {
 	restarted.start("")
 	running.ready()
 	restarted.ready()
-	s := running.shop("shop")
-	s.promote(s.candidate())
+	replicas := []*replica{running, restarted}
+	s, foreign := running.shop("shop"), running.shop("new")
 	stream := s.streamFrom(0)
-	first := s.candidate()
-	s.promote(first)
-	revision := s.route().Revision
-	s.eventually("the switch comes to its end", func() bool { return s.switches()[0].DrainedAt != nil })
+	for _, s := range []*shop{s, foreign} {
+		s.promote(s.candidate())
+		s.promote(s.candidate())
+		s.eventually("the switch comes to its end", func() bool { return s.switches()[0].DrainedAt != nil })
+	}
 
 	l.sql(nextVersion)
 	l.sql("INSERT INTO mirror VALUES ('shop', 5)")
@@ -55,25 +57,13 @@ func TestSkew(t *testing.T) {
 	restarted.ready()
 	l.eventually("the restarted replica is in order", s.on(restarted).inOrder)
 
-	if sw := s.switches()[0]; sw.Revision != revision || sw.Kind != "mirror" {
-		t.Errorf("the switch of a kind that is not known is shown as %+v", sw)
-	}
-	known := false
-	for _, e := range s.events() {
-		known = known || e.Kind == "mirror.begun"
-	}
-	if !known {
-		t.Error("the event of a kind that is not known is not shown")
-	}
-	replicas := []*replica{running, restarted}
 	for _, r := range replicas {
-		if generation, status := s.on(r).ask(); generation != first {
-			t.Errorf("replica %s answers by generation %d with status %d", r.name, generation, status)
-		}
-	}
-	for _, r := range replicas { // register, promote, rollback, validate and retire go on over both
+		foreign.leftAlone(r)
 		on := s.on(r)
-		c := &cycle{shop: on}
+		if all := on.switches(); all[len(all)-1].Kind != "mirror" {
+			t.Errorf("replica %s shows the first switch as %+v", r.name, all[len(all)-1])
+		}
+		c := &cycle{shop: on} // register, promote, rollback, validate and retire
 		for range 3 {
 			c.next()
 		}
@@ -83,13 +73,44 @@ func TestSkew(t *testing.T) {
 			t.Errorf("retire on replica %s: %v %s", r.name, err, body(res))
 		}
 	}
-	if n := l.number("SELECT count(*) FROM switch WHERE kind = 'mirror' AND status = 'applied'"); n != 1 {
-		t.Errorf("%d switches of the kind that is not known are as they were, want 1", n)
+	known := false
+	for _, e := range s.allEvents() {
+		known = known || e.Kind == "mirror.begun"
+	}
+	if !known {
+		t.Error("the event of a kind that is not known is not shown")
+	}
+	if n := l.number("SELECT count(*) FROM switch WHERE kind = 'mirror' AND status = 'applied'"); n != 2 {
+		t.Errorf("%d switches of the kind that is not known are as they were, want 2", n)
 	}
 	if n := l.number("SELECT rate FROM mirror"); n != 5 {
 		t.Error("a table that is not known was changed")
 	}
 	stream.await(t, "id: "+lastID(s))
+}
+
+// leftAlone checks that the replica serves and shows the environment, and refuses to change it.
+func (s *shop) leftAlone(r *replica) {
+	s.Helper()
+	on := s.on(r)
+	if generation, status := on.ask(); generation != 2 {
+		s.Errorf("replica %s answers by generation %d with status %d, want 2", r.name, generation, status)
+	}
+	if sw := on.switches()[0]; sw.Revision != 2 || sw.Kind != "mirror" {
+		s.Errorf("replica %s shows the present switch as %+v", r.name, sw)
+	}
+	if route := on.route(); route.Revision != 2 || number(route.Live) != 2 {
+		s.Errorf("replica %s shows the route %+v", r.name, route)
+	}
+	from := 2
+	res, err := on.client.RollbackWithResponse(s.Context(), s.name, nil, client.RollbackRequest{From: &from})
+	if err != nil || res.ApplicationproblemJSONDefault == nil || res.ApplicationproblemJSONDefault.Code != client.CodeUnavailable ||
+		!strings.Contains(res.ApplicationproblemJSONDefault.Detail, "newer version") {
+		s.Errorf("replica %s answers a rollback on top of a switch that it does not understand with %v %s", r.name, err, body(res))
+	}
+	if n := s.lab.number("SELECT revision FROM environment WHERE name = $1", s.name); n != 2 {
+		s.Errorf("replica %s has changed the environment: revision %d", r.name, n)
+	}
 }
 
 func lastID(s *shop) string {
@@ -109,7 +130,7 @@ func (s *shop) streamFrom(after int64) *eventLines {
 		s.Fatal(err)
 	}
 	q.Header.Set("Authorization", "Bearer "+s.token)
-	res, err := quiet.Do(q)
+	res, err := quiet.Do(q) //nolint:bodyclose // it is closed when the test ends
 	if err != nil || res.StatusCode != http.StatusOK {
 		s.Fatalf("open the event stream: %v %v", err, res)
 	}

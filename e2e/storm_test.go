@@ -16,8 +16,8 @@ import (
 	"viridian/router/routertest"
 )
 
-// seed is what the random choices of a run follow from: VIRIDIAN_SEED repeats one.
-func seed(t testing.TB) uint64 {
+// chooseSeed says what the random choices of a run follow from: VIRIDIAN_SEED, which repeats one, or chance.
+func chooseSeed(t testing.TB) uint64 {
 	t.Helper()
 	if text := os.Getenv("VIRIDIAN_SEED"); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
@@ -38,7 +38,7 @@ const finalTime = 5 * time.Second
 func TestProveStorm(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
-	seed := seed(t)
+	seed := chooseSeed(t)
 	kills, stops, shops, want := count(20, 2000), count(5, 500), count(3, 6), count(40, 4000)
 	l := newLab(t)
 	l.timing = timing{leaseTTL: time.Second, poll: 100 * time.Millisecond, callTimeout: 2 * time.Second}
@@ -70,7 +70,7 @@ func TestProveStorm(t *testing.T) {
 	looking.Go(func() { x.look(calm) })
 	for _, d := range drivers {
 		switching.Go(func() {
-			for d.problem == nil && (!closed(calm) || len(d.flips) < want/shops) {
+			for d.problem == nil && (!isClosed(calm) || len(d.flips) < want/shops) {
 				d.cycle()
 			}
 		})
@@ -160,7 +160,7 @@ func (x *storm) stop(r *replica, pause time.Duration) {
 func (x *storm) look(until <-chan struct{}) {
 	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	for !closed(until) && !x.Failed() {
+	for !isClosed(until) && !x.Failed() {
 		<-tick.C
 		if seen, err := x.testimony(); err != nil || len(seen) > 0 {
 			x.Errorf("seed %d, under way: %v\n%s", x.seed, err, strings.Join(seen[:min(20, len(seen))], "\n"))
@@ -198,7 +198,7 @@ func (x *storm) judge(drivers []*driver, flows []*trickle) (switches, requests, 
 	return switches, requests, lost
 }
 
-func closed(c <-chan struct{}) bool {
+func isClosed(c <-chan struct{}) bool {
 	select {
 	case <-c:
 		return true
