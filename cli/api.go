@@ -35,7 +35,7 @@ func (r *replica) openAPI(p *program) error {
 		}
 	}
 	handler, err := server.New(server.Options{Service: controller.NewService(r.options()), Store: r.store, OpenAPI: p.openapi,
-		Log: r.log, Clock: r.clock, Metrics: metrics, Measurer: r.router, ProxyReady: r.proxyReady, Version: p.version})
+		Log: r.log, Clock: r.clock, Metrics: metrics, ProxyReady: r.proxyReady, Version: p.version})
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,10 @@ func (s Spec) CheckRouters(known []string) error {
 	return r
 }
 
+// EverSeen says whether the node was ever heard of. One that was not is known by the configuration alone, and has no
+// incarnation.
+func (n Node) EverSeen() bool { return n.SeenAt.Unix() > 0 }
+
 // droppedNode finds a node of a router that the other spec leaves out and that still knows a generation: nobody would
 // tell it of a switch or a retirement any more.
 func (e Environment) droppedNode(spec Spec) (n Node, generation int) {

@@ -27,6 +27,8 @@ type Options struct {
 	ListenURL string
 	// Timing goes into every aggregate that is loaded; the zero value means [rollout.DefaultTiming].
 	Timing rollout.Timing
+	// Required goes into every aggregate that is loaded: the policies of routers by name.
+	Required map[string]rollout.Required
 	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
@@ -44,6 +46,7 @@ type Store struct {
 	pool       *pgxpool.Pool
 	listen     *pgx.ConnConfig
 	timing     rollout.Timing
+	required   map[string]rollout.Required
 	timeouts   timeouts
 	failpoints *failpoint.Set
 	log        *slog.Logger
@@ -83,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
-	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
 		timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 // on the node what [rollout.Decide] lists for it, and records the receipts.
 type Follower struct {
 	Options
+	hand    hand
 	log     *slog.Logger
 	lanes   *lanes
 	backoff *backoff
@@ -30,7 +30,7 @@ type Follower struct {
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(o Options) *Follower {
-	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
+	f := &Follower{Options: o, hand: o.hand(o.Local, o.Node, 0), log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
 		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}}
 	f.lanes = newLanes(f.pass)
 	return f
@@ -132,9 +132,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 		}
 		e, now = &loaded, at
 	}
-	if !slices.ContainsFunc(e.Nodes, func(n rollout.Node) bool {
-		return n.Router == f.Node.Router && n.Name == f.Node.Name && n.Incarnation == f.Node.Incarnation
-	}) {
+	if !f.hand.knownIn(*e) {
 		return nil // not known yet, or the name is another process's: the next heartbeat tells
 	}
 	facts, actErr := f.act(ctx, *e, now)
@@ -148,7 +146,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	if facts.Empty() {
 		return actErr
 	}
-	after, err := f.record(ctx, name, facts)
+	after, err := f.hand.record(ctx, name, facts)
 	if err != nil {
 		return errors.Join(actErr, err)
 	}
@@ -157,14 +155,23 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	return actErr
 }
 
-func (f *Follower) record(ctx context.Context, name string, facts rollout.Facts) (rollout.Environment, error) {
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	after, err := f.Store.Record(call, name, 0, facts)
-	if err != nil {
-		return after, err
+// act does what is to be done on the node, and has the loop wake at the next deadline.
+func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
+	actions := rollout.Decide(e, now)
+	for _, a := range actions {
+		if a.Kind == rollout.ActWake {
+			f.wakeAt(ctx, e.Name, a.At.Sub(now))
+		}
 	}
-	return after, f.hitRecorded(call, facts)
+	facts, err := f.hand.act(ctx, e, actions)
+	if err != nil {
+		return facts, err
+	}
+	o, err := f.hand.observe(ctx, e.Name)
+	if err != nil {
+		return facts, err
+	}
+	return facts, f.hand.removeUnknown(ctx, e, o)
 }
 
 // newer says whether the node was already recorded at a later revision than e: then e is an old message.
@@ -196,9 +203,7 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 	if e.DeletedAt != nil {
 		return nil, nil
 	}
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	r, err := f.observe(call, e.Name)
+	r, err := f.observe(ctx, e.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -214,8 +219,7 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 
 // observe reads what this node does in the environment.
 func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	o, err := f.Local.Observe(ctx, environment)
-	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
+	o, err := f.hand.observe(ctx, environment)
 	return o.Receipt, err
 }
 
