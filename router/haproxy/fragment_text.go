@@ -36,7 +36,6 @@ func (p *printer) global() {
 		p.line("")
 		p.line("defaults")
 		p.line("    mode http")
-		p.line("    option forwardfor")
 		p.line("    timeout connect 3s")
 		p.line("    timeout client 1m")
 		p.line("    timeout server 1m")
@@ -50,6 +49,9 @@ func (p *printer) global() {
 func (p *printer) frontend() {
 	p.line("frontend viridian-http")
 	p.line("    bind %s", p.Listen)
+	p.line("    # What clients claim of themselves is not believed.")
+	p.line("    http-request set-header X-Forwarded-For %%[src]")
+	p.line("    http-request set-header X-Forwarded-Proto %%[ssl_fc,iif(https,http)]")
 	for line := range strings.Lines(p.rules()) {
 		p.line("    %s", strings.TrimRight(line, "\n"))
 	}
@@ -155,6 +157,11 @@ frontend viridian.SITE
 
 func (p *printer) backend(e Environment, svc rollout.Service, slot int) {
 	h, name := svc.Health, backendName(e.Name, svc.Name, slot)
+	note := func(text string) {
+		if slot == 1 {
+			p.line("    # %s", text)
+		}
+	}
 	p.line("backend %s", name)
 	p.line("    mode %s", mode(svc))
 	p.line("    balance roundrobin")
@@ -165,16 +172,16 @@ func (p *printer) backend(e Environment, svc rollout.Service, slot int) {
 		p.line("    http-check expect status %s", expected(h.ExpectStatus))
 	}
 	p.line("    timeout check %s", milliseconds(h.Timeout))
-	p.line("    # An instance that refuses a connection is passed over; what is safe to repeat is repeated.")
+	note("An instance that refuses a connection is passed over; what is safe to repeat is repeated.")
 	p.line("    option redispatch 1")
 	p.line("    retries 3")
 	if svc.Protocol != protocolTCP {
 		p.line("    retry-on conn-failure empty-response")
 		p.line("    http-request disable-l7-retry unless METH_GET")
-		p.line("    # Previews lead to code that nobody has validated.")
+		note("Previews lead to code that nobody has validated.")
 		p.line("    http-request deny deny_status 403 if { var(txn.viridian_preview) -m found } !{ src %s }", strings.Join(e.Spec.Networks.PreviewAllow, " "))
 	}
-	p.line("    # Viridian gives the servers their addresses, and keeps them in the state file for a restart.")
+	note("Viridian gives the servers their addresses, and keeps them in the state file for a restart.")
 	p.line("    load-server-state-from-file local")
 	p.line("    server-state-file-name %s/%s", p.Folder, stateName(name))
 	p.line("    default-server inter %s fastinter %[1]s downinter %[1]s rise %d fall %d", milliseconds(h.Interval), h.HealthyAfter, h.UnhealthyAfter)

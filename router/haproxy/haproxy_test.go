@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 		h := startHAProxy(t, Config{Environments: environmentsOf(routes)})
 		return routertest.Fixture{Router: h.node(t), Address: h.listen, Restart: func() router.Router {
 			h.kill()
-			h.start()
+			h.boot()
 			return h.node(t)
 		}}
 	})
@@ -69,8 +69,9 @@ func haproxyPath(t testing.TB) string {
 // haproxy is a real one at work, on the configuration that --init prints.
 type haproxy struct {
 	testing.TB
+	Config
 	path, dir, listen string
-	config            string // its path
+	file              string // the printed configuration
 	masterWorker      bool
 	unfenced          bool
 	rest              time.Duration
@@ -104,13 +105,14 @@ func startHAProxy(t testing.TB, c Config, options ...func(*haproxy)) *haproxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &haproxy{TB: t, path: haproxyPath(t), dir: dir, listen: freeAddress(t), config: filepath.Join(dir, "haproxy.cfg"),
-		rest: time.Nanosecond, output: &output{}}
+	h := &haproxy{TB: t, path: haproxyPath(t), dir: dir, listen: freeAddress(t), file: filepath.Join(dir, "haproxy.cfg"),
+		Config: c, rest: time.Nanosecond, output: &output{}}
 	for _, change := range options {
 		change(h)
 	}
-	c.Folder, c.Socket, c.Fence, c.Init, c.Listen = dir, filepath.Join(dir, "admin.sock"), filepath.Join(dir, "fence.sock"), true, h.listen
-	h.print(c)
+	h.Folder, h.Socket, h.Fence, h.Init, h.Listen = dir, filepath.Join(dir, "admin.sock"), filepath.Join(dir, "fence.sock"), true, h.listen
+	h.NoFence = h.unfenced
+	h.print()
 	if err := os.WriteFile(filepath.Join(dir, mapName), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -121,18 +123,18 @@ func startHAProxy(t testing.TB, c Config, options ...func(*haproxy)) *haproxy {
 		}
 		_ = os.RemoveAll(dir)
 	})
-	h.start()
+	h.boot()
 	return h
 }
 
 // print writes the configuration, to be in force after the next start.
-func (h *haproxy) print(c Config) {
+func (h *haproxy) print() {
 	h.Helper()
 	var text bytes.Buffer
-	if err := Fragment(&text, c); err != nil {
+	if err := Fragment(&text, h.Config); err != nil {
 		h.Fatal(err)
 	}
-	if err := os.WriteFile(h.config, text.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(h.file, text.Bytes(), 0o600); err != nil {
 		h.Fatal(err)
 	}
 }
@@ -147,14 +149,14 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// start starts HAProxy and waits until its runtime socket answers.
-func (h *haproxy) start() {
+// boot starts HAProxy and waits until its runtime socket answers.
+func (h *haproxy) boot() {
 	h.Helper()
 	mode := "-db"
 	if h.masterWorker {
 		mode = "-W"
 	}
-	h.process = exec.Command(h.path, mode, "-f", h.config)
+	h.process = exec.Command(h.path, mode, "-f", h.file)
 	h.process.Stdout, h.process.Stderr = h.output, h.output
 	if err := h.process.Start(); err != nil {
 		h.Fatal(err)

@@ -86,7 +86,9 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 	case err == nil && file.revision > held.revision:
 		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
 	case !there || o.Grade != n.grade():
-	case err != nil || file.revision != held.revision || file.hash() != held.hash():
+	case err == nil && file.revision == held.revision && file.hash() != held.hash():
+		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
+	case err != nil || file.revision != held.revision:
 		o.tell(file)
 		o.found("revision %d serves, and is not durable yet: the map file is at revision %d", held.revision, file.revision)
 	case file.durable() != held.durable():

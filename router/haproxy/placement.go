@@ -47,6 +47,15 @@ func place(g rollout.Generation) (placement, error) {
 // names lists the services, in order.
 func (p placement) names() []string { return slices.Sorted(maps.Keys(p.services)) }
 
+// size is the number of instances.
+func (p placement) size() int {
+	size := 0
+	for _, targets := range p.services {
+		size += len(targets)
+	}
+	return size
+}
+
 // sum is what slot.sum says of the placement.
 func (p placement) sum() string {
 	words := []string{strconv.Itoa(p.generation)}
@@ -109,14 +118,13 @@ func (v view) usable(environment string, number int, p placement) bool {
 // up counts the servers of the placement that are up by their checks.
 func (v view) up(environment string, number int, p placement) (up, total int) {
 	for service, targets := range p.services {
-		total += len(targets)
 		for i, srv := range v.servers[backendName(environment, service, number)] {
 			if i < len(targets) && srv.ready() && srv.up {
 				up++
 			}
 		}
 	}
-	return up, total
+	return up, p.size()
 }
 
 // sum is a short fingerprint, another one when anything in the words differs.

@@ -184,12 +184,16 @@ func (s *staging) wait(ctx context.Context) (view, error) {
 	name := s.route.Environment
 	ticker := s.clock.NewTicker(checkPoll)
 	defer ticker.Stop()
+	up, total := 0, s.placement.size()
 	for {
 		v, err := s.look(ctx, name)
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() == nil:
 			return v, err
+		case ctx.Err() != nil:
+			return v, fmt.Errorf("%d of %d instances are not up yet: %w", total-up, total, context.Cause(ctx))
 		}
-		up, total := v.up(name, s.slot.number, s.placement)
+		up, total = v.up(name, s.slot.number, s.placement)
 		over := v.now >= s.slot.since+s.longest()
 		if up == total || s.slot.state != slotFilling || over {
 			if up < total {
@@ -199,7 +203,6 @@ func (s *staging) wait(ctx context.Context) (view, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return v, fmt.Errorf("%d of %d instances are not up yet: %w", total-up, total, context.Cause(ctx))
 		case <-ticker.Chan():
 		}
 	}
