@@ -37,7 +37,7 @@ func (r *replica) makeAPI(p *program) error {
 		}
 	}
 	handler, err := server.New(server.Options{Service: controller.NewService(r.options()), Store: r.store, OpenAPI: p.openapi,
-		Log: r.log, Clock: r.clock, Metrics: r.metrics, Measurer: measurer{r}, ProxyReady: r.proxyReady, Version: p.version})
+		Log: r.log, Clock: r.clock, Metrics: r.metrics, ProxyReady: r.proxyReady, Version: p.version})
 	r.api = &api{handler: handler, schema: r.migrated}
 	return err
 }

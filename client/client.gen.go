@@ -364,8 +364,9 @@ func (e Role) Valid() bool {
 
 // Defines values for RouterRequired.
 const (
-	RouterRequiredAll    RouterRequired = "all"
-	RouterRequiredQuorum RouterRequired = "quorum"
+	RouterRequiredAll       RouterRequired = "all"
+	RouterRequiredQuorum    RouterRequired = "quorum"
+	RouterRequiredReachable RouterRequired = "reachable"
 )
 
 // Valid indicates whether the value is a known member of the RouterRequired enum.
@@ -374,6 +375,8 @@ func (e RouterRequired) Valid() bool {
 	case RouterRequiredAll:
 		return true
 	case RouterRequiredQuorum:
+		return true
+	case RouterRequiredReachable:
 		return true
 	default:
 		return false
@@ -652,7 +655,8 @@ type EnvironmentSpec struct {
 	// Retention How long what no longer serves is kept.
 	Retention *RetentionSpec `json:"retention,omitempty"`
 
-	// Routers The load balancers to switch, by their names in the configuration of the installation.
+	// Routers The load balancers to switch, by their names in the configuration of the installation (`GET /v1/routers`); a
+	// name that it does not have is refused. All of them must follow before a switch counts as applied.
 	Routers *[]Name `json:"routers,omitempty"`
 
 	// Services The names that are load-balanced; they always flip together.
@@ -915,19 +919,26 @@ type NetworksSpec struct {
 
 // Node One process of a router's fleet.
 type Node struct {
-	// Incarnation One run of the node.
+	// Error Why it did not answer the replica that is asked now; empty when it did.
+	Error string `json:"error"`
+
+	// Incarnation One run of the node; empty when it never answered.
 	Incarnation string `json:"incarnation"`
 	Name        string `json:"name"`
 
 	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
 	//
 	// Examples: shop
-	Router Name      `json:"router"`
-	SeenAt time.Time `json:"seen_at"`
+	Router Name `json:"router"`
+
+	// SeenAt When it was last heard of; left out when it never was.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
 
 	// State `unreachable`: silent for 10 seconds; it may still be serving. `removed`: taken out, or signed off.
-	State   NodeState `json:"state"`
-	Version string    `json:"version"`
+	State NodeState `json:"state"`
+
+	// Version Of a replica; empty for other nodes.
+	Version string `json:"version"`
 }
 
 // NodeName The name of one process of a router's fleet.
@@ -1272,7 +1283,9 @@ type Route struct {
 
 // Router A load balancer, or a fleet of them, behind one driver.
 type Router struct {
-	// Driver Examples: builtin
+	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
+	//
+	// Examples: builtin, haproxy
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -1284,11 +1297,17 @@ type Router struct {
 	Name  Name   `json:"name"`
 	Nodes []Node `json:"nodes"`
 
-	// Required How many of its nodes must follow before a switch counts as applied.
+	// Required How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+	// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+	// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+	// applied switch `degraded`.
 	Required RouterRequired `json:"required"`
 }
 
-// RouterRequired How many of its nodes must follow before a switch counts as applied.
+// RouterRequired How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+// applied switch `degraded`.
 type RouterRequired string
 
 // RouterPage defines model for RouterPage.
@@ -1370,7 +1389,7 @@ type Switch struct {
 	Changed     bool      `json:"changed"`
 	CommittedAt time.Time `json:"committed_at"`
 
-	// Degraded Applied without some node that could not be reached.
+	// Degraded Applied without some node, which was not required; see the receipts.
 	Degraded  bool       `json:"degraded"`
 	DrainedAt *time.Time `json:"drained_at,omitempty"`
 
@@ -1477,7 +1496,10 @@ type Traffic struct {
 	Environment Name                `json:"environment"`
 	From        time.Time           `json:"from"`
 	Generations []GenerationTraffic `json:"generations"`
-	To          time.Time           `json:"to"`
+
+	// Missing Nodes whose traffic is not in it.
+	Missing []UnmeasuredNode `json:"missing"`
+	To      time.Time        `json:"to"`
 }
 
 // TrafficBucket defines model for TrafficBucket.
@@ -1488,6 +1510,17 @@ type TrafficBucket struct {
 	P50Ms    *float64  `json:"p50_ms,omitempty"`
 	P99Ms    *float64  `json:"p99_ms,omitempty"`
 	Requests int64     `json:"requests"`
+}
+
+// UnmeasuredNode A node that could not be asked for its traffic.
+type UnmeasuredNode struct {
+	Error string `json:"error"`
+	Node  string `json:"node"`
+
+	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+	//
+	// Examples: shop
+	Router Name `json:"router"`
 }
 
 // Validation How the last validation went.
@@ -2009,7 +2042,8 @@ type ClientInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type.
@@ -2025,7 +2059,8 @@ type ClientInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2302,8 +2337,10 @@ type ClientInterface interface {
 	// ShowTraffic Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+	// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+	// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+	// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+	// minutes are kept, until a restart.
 	//
 	// Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 	ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2349,7 +2386,9 @@ type ClientInterface interface {
 
 	// ListRouters List routers and their nodes
 	//
-	// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+	// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+	// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+	// until they are taken out.
 	//
 	// Corresponds with GET /v1/routers (the `ListRouters` operationId).
 	ListRouters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2515,7 +2554,8 @@ func (c *Client) ShowEnvironment(ctx context.Context, environment EnvironmentPat
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type.
@@ -2541,7 +2581,8 @@ func (c *Client) PutEnvironmentWithBody(ctx context.Context, environment Environ
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type.
@@ -3098,8 +3139,10 @@ func (c *Client) ShowSwitch(ctx context.Context, environment EnvironmentPath, re
 // ShowTraffic Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+// minutes are kept, until a restart.
 //
 // Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 func (c *Client) ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3195,7 +3238,9 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 
 // ListRouters List routers and their nodes
 //
-// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+// until they are taken out.
 //
 // Corresponds with GET /v1/routers (the `ListRouters` operationId).
 func (c *Client) ListRouters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5636,7 +5681,8 @@ type ClientWithResponsesInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5652,7 +5698,8 @@ type ClientWithResponsesInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -5955,8 +6002,10 @@ type ClientWithResponsesInterface interface {
 	// ShowTrafficWithResponse Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+	// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+	// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+	// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+	// minutes are kept, until a restart.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6008,7 +6057,9 @@ type ClientWithResponsesInterface interface {
 
 	// ListRoutersWithResponse List routers and their nodes
 	//
-	// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+	// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+	// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+	// until they are taken out.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7873,7 +7924,8 @@ func (c *ClientWithResponses) ShowEnvironmentWithResponse(ctx context.Context, e
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7895,7 +7947,8 @@ func (c *ClientWithResponses) PutEnvironmentWithBodyWithResponse(ctx context.Con
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8366,8 +8419,10 @@ func (c *ClientWithResponses) ShowSwitchWithResponse(ctx context.Context, enviro
 // ShowTrafficWithResponse Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+// minutes are kept, until a restart.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8449,7 +8504,9 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 
 // ListRoutersWithResponse List routers and their nodes
 //
-// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+// until they are taken out.
 //
 // Returns a wrapper object for the known response body format(s).
 //

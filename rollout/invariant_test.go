@@ -268,25 +268,40 @@ func checkRepair(w *world, t Transition) {
 	}
 }
 
+// checkApplied counts, apart from the code under test, on how many nodes of each router the switch was seen.
 func checkApplied(w *world, s Switch, e Environment) {
 	w.Helper()
-	required := 0
-	for _, n := range e.Nodes {
-		if w.now.Sub(n.SeenAt) > e.Timing.Silence {
-			if !s.Degraded {
-				w.Fatalf("switch %d does not tell that node %s is silent", s.Revision, n.Name)
+	for _, router := range e.Spec.Routers {
+		heard, silent, seen := 0, 0, 0
+		for _, n := range e.Nodes {
+			if n.Router != router {
+				continue
 			}
-			continue
+			if w.now.Sub(n.SeenAt) > e.Timing.Silence {
+				silent++
+				continue
+			}
+			heard++
+			if slices.ContainsFunc(e.Receipts, func(r Receipt) bool {
+				return r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation && r.Revision == s.Revision && sameWeights(r.Weights, s.Weights)
+			}) {
+				seen++
+			}
 		}
-		required++
-		if !slices.ContainsFunc(e.Receipts, func(r Receipt) bool {
-			return r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation && r.Revision == s.Revision && sameWeights(r.Weights, s.Weights)
-		}) {
-			w.Fatalf("switch %d is applied without node %s", s.Revision, n.Name)
+		enough := map[Required]bool{RequiredReachable: seen == heard, RequiredAll: seen == heard+silent, RequiredQuorum: 2*seen > heard+silent}
+		policy := RequiredAll
+		if router == Builtin {
+			policy = RequiredReachable
 		}
-	}
-	if required == 0 {
-		w.Fatalf("switch %d is applied without any node", s.Revision)
+		if p, ok := e.Required[router]; ok {
+			policy = p
+		}
+		if seen == 0 || !enough[policy] {
+			w.Fatalf("switch %d is applied with %d of %d nodes of router %s, %d of them silent, which requires %s", s.Revision, seen, heard+silent, router, silent, policy)
+		}
+		if seen < heard+silent && !s.Degraded {
+			w.Fatalf("switch %d does not tell that router %s is at it with %d of %d nodes", s.Revision, router, seen, heard+silent)
+		}
 	}
 }
 

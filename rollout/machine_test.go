@@ -31,6 +31,7 @@ type snapshot struct {
 
 // simNode is a node as it really is, whatever the database knows of it.
 type simNode struct {
+	router   string
 	name     string
 	runs     int
 	silent   bool
@@ -45,16 +46,16 @@ type simNode struct {
 	unseen bool
 }
 
-func newSimNode(name string) *simNode {
-	return &simNode{name: name, hash: Route{}.Hash(), staged: map[int]string{}}
+func newSimNode(router, name string) *simNode {
+	return &simNode{router: router, name: name, hash: Route{}.Hash(), staged: map[int]string{}}
 }
 
 func (n *simNode) node(seen time.Time) Node {
-	return Node{Router: "builtin", Name: n.name, Incarnation: fmt.Sprintf("%s%d", n.name, n.runs), SeenAt: seen}
+	return Node{Router: n.router, Name: n.name, Incarnation: fmt.Sprintf("%s%d", n.name, n.runs), SeenAt: seen}
 }
 
 func (n *simNode) receipt() Receipt {
-	return Receipt{Router: "builtin", Node: n.name, Incarnation: n.node(time.Time{}).Incarnation, Revision: n.revision,
+	return Receipt{Router: n.router, Node: n.name, Incarnation: n.node(time.Time{}).Incarnation, Revision: n.revision,
 		SpecVersion: n.spec, Hash: n.hash, Weights: n.weights, Grade: GradeFenced, Newest: slices.Max(append(slices.Collect(maps.Keys(n.staged)), 0))}
 }
 
@@ -104,14 +105,34 @@ func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 	return f
 }
 
+// fleets are the ways in which a machine's environment is served: the nodes of each router, and the policy of "edge".
+var fleets = []struct {
+	routers  []string
+	nodes    map[string]string // name to router
+	required Required
+}{
+	{[]string{Builtin}, map[string]string{"a": Builtin, "b": Builtin}, RequiredAll},
+	{[]string{"edge"}, map[string]string{"e1": "edge", "e2": "edge"}, RequiredAll},
+	{[]string{"edge"}, map[string]string{"e1": "edge", "e2": "edge", "e3": "edge"}, RequiredQuorum},
+	{[]string{Builtin, "edge"}, map[string]string{"a": Builtin, "b": Builtin, "e1": "edge", "e2": "edge", "e3": "edge"}, RequiredQuorum},
+}
+
 func newMachine(r *rapid.T, counts map[string]int) *machine {
 	m := &machine{r: r, counts: counts}
+	f := rapid.SampledFrom(fleets).Draw(r, "fleet")
 	m.world = newWorld(r, func(s *Spec) {
+		s.Routers = f.routers
 		s.Validation.MinHealthyPercent = 50
 		s.Retention.KeepGenerations = rapid.IntRange(0, 3).Draw(r, "keep")
 		s.Retention.KeepFor = Duration(rapid.SampledFrom([]time.Duration{0, time.Minute, time.Hour}).Draw(r, "keep for"))
 	})
-	m.nodes = []*simNode{newSimNode("a"), newSimNode("b")}
+	m.e.Required, m.e.Nodes = map[string]Required{"edge": f.required}, nil
+	for _, name := range slices.Sorted(maps.Keys(f.nodes)) {
+		m.nodes = append(m.nodes, newSimNode(f.nodes[name], name))
+	}
+	if last := m.nodes[len(m.nodes)-1]; last.router != Builtin && m.seldom("one was never reached") {
+		last.silent = true
+	}
 	m.beat()
 	for range rapid.IntRange(0, 3).Draw(r, "promoted before") {
 		m.Deploy()
@@ -139,6 +160,8 @@ func (m *machine) beat() {
 		case n.away:
 		case n.silent && i >= 0:
 			m.e.Nodes = append(m.e.Nodes, old[i])
+		case n.silent && n.router != Builtin: // configured, and never reached
+			m.e.Nodes = append(m.e.Nodes, Node{Router: n.router, Name: n.name, SeenAt: time.Unix(0, 0)})
 		case !n.silent:
 			m.e.Nodes = append(m.e.Nodes, n.node(m.now))
 		}
@@ -151,11 +174,10 @@ func (m *machine) take(t Transition) {
 	for _, s := range t.UpdatedSwitches {
 		if s.Status == Applied && m.switches[s.Revision].Status == Committed {
 			m.counts["applied"]++
-			for _, n := range t.After.Nodes {
-				if sim := m.sim(n.Name); m.now.Sub(n.SeenAt) <= timing.Silence && sim.revision < s.Revision {
-					m.Fatalf("switch %d is applied, and node %s is at %d", s.Revision, n.Name, sim.revision)
-				}
+			if s.Degraded {
+				m.counts["applied degraded"]++
 			}
+			m.trulyApplied(s, t.After)
 		}
 	}
 	for _, mv := range t.Moves {
@@ -182,6 +204,27 @@ func (m *machine) take(t Transition) {
 		m.history = append(m.history, snapshot{m.e, picture(m.e)})
 	}
 	m.apply(t)
+}
+
+// trulyApplied looks at the nodes themselves, whatever the database knows.
+func (m *machine) trulyApplied(s Switch, e Environment) {
+	m.Helper()
+	behind, all := map[string][]string{}, map[string]int{}
+	for _, n := range e.Nodes {
+		if n.Router == Builtin && m.now.Sub(n.SeenAt) > timing.Silence {
+			continue
+		}
+		all[n.Router]++
+		if m.sim(n.Name).revision < s.Revision {
+			behind[n.Router] = append(behind[n.Router], n.Name)
+		}
+	}
+	for _, router := range e.Spec.Routers {
+		late := len(behind[router])
+		if quorum := e.RequiredOf(router) == RequiredQuorum; all[router] == 0 || (late > 0 && !quorum) || (quorum && 2*late >= all[router]) {
+			m.Fatalf("switch %d is applied on router %s, where %v of %d nodes are behind", s.Revision, router, behind[router], all[router])
+		}
+	}
 }
 
 // observe takes a transition of Record or Settle; then nothing is left to settle.
@@ -276,7 +319,7 @@ func (m *machine) Pass() {
 // Node lets a node fall silent or be heard again, restart, be taken out or come back.
 func (m *machine) Node() {
 	n := rapid.SampledFrom(m.nodes).Draw(m.r, "node")
-	switch rapid.IntRange(0, 4).Draw(m.r, "what") {
+	switch rapid.IntRange(0, 5).Draw(m.r, "what") {
 	case 0:
 		n.silent = true
 	case 1:
@@ -288,6 +331,11 @@ func (m *machine) Node() {
 		n.away = true
 	case 4: // it comes back, and may serve what it was last told
 		n.away, n.silent = false, false
+	case 5: // a load balancer restarts, and kept nothing
+		if n.router != Builtin && !n.away {
+			n.runs++
+			n.silent, n.revision, n.spec, n.hash, n.weights, n.staged = false, 0, 0, Route{}.Hash(), nil, map[int]string{}
+		}
 	}
 	m.beat()
 }

@@ -59,6 +59,7 @@ func (e Environment) promote(g Generation, cmd PromoteCommand, now time.Time) Tr
 	} else if g.Number != e.Live {
 		s.Promotion = c.begin(Promotion{Generation: g.Number, From: e.Live, State: PromotionBaking, Reason: cmd.Reason})
 	}
+	s.Warnings = append(s.Warnings, e.awayWarnings(now)...)
 	c.switchTo(s, weightsTo(g.Number, e.Weights))
 	return c.done(Answer{Revision: c.e.Revision, Changed: true, Generation: g.Number, Warnings: s.Warnings})
 }

@@ -116,7 +116,7 @@ func (s Spec) EffectiveHosts(environment string, svc Service) []string {
 
 func defaultSpec() Spec {
 	return Spec{
-		Routers: []string{"builtin"}, Registry: "static",
+		Routers: []string{Builtin}, Registry: "static",
 		Validation: Validation{Timeout: Duration(5 * time.Minute), ValidFor: Duration(24 * time.Hour),
 			MinHealthyPercent: 100, MinCapacityPercent: 100, Checks: []any{}},
 		Promotion: Intake{Intake: IntakeQueue, Steps: []any{}, Checks: []any{}},

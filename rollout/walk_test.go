@@ -79,7 +79,7 @@ func randomWalk(r *rapid.T) map[string]int {
 // uncovered names the moves that no walk made.
 func uncovered(counts map[string]int) error {
 	var missing []error
-	want := []string{"applied", "promote the live one", "promote", "rollback", "weights", "delete", "create", "rollback rollback_unavailable", "rollback rollback_target_unhealthy",
+	want := []string{"applied", "applied degraded", "promote node_not_staged", "promote the live one", "promote", "rollback", "weights", "delete", "create", "rollback rollback_unavailable", "rollback rollback_target_unhealthy",
 		"promote promotion_in_progress", "promote environment_locked", "promote revision_mismatch", "promotion paused"}
 	for from, states := range GenerationMoves {
 		for _, to := range states {

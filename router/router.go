@@ -49,6 +49,8 @@ var (
 	ErrNotStaged = errors.New("the generation is not staged on the node")
 	ErrInUse     = errors.New("the generation is in use")
 	ErrDiverged  = errors.New("the node holds other weights at this revision")
+	// ErrNoSlot is of nodes that have a fixed number of places: the generation waits until another one is removed.
+	ErrNoSlot = errors.New("the node has no free place for another generation")
 )
 
 // Pulser is a node that is not this process: it may be away, and come back as another incarnation that has forgotten.
@@ -61,6 +63,19 @@ type Pulser interface {
 // Drainer counts what is still open on a generation: requests being answered and upgraded connections.
 type Drainer interface {
 	InFlight(ctx context.Context, environment string, generation int) (int, error)
+}
+
+// Previewer is a router through which a staged generation can be reached before it has weight, from the networks that
+// the environment allows.
+type Previewer interface {
+	// Preview tells how. A generation that is not staged is ErrNotStaged.
+	Preview(ctx context.Context, environment string, generation int) (Preview, error)
+}
+
+// Preview is how a generation is reached: by a request to a host of the environment with the header, or to one of Hosts.
+type Preview struct {
+	Header, Value string
+	Hosts         []string
 }
 
 // Measurer tells the traffic of each generation in one-second buckets, oldest first, for at most the last 15 minutes.

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"viridian/rollout/controller"
-	"viridian/router"
 	"viridian/server/api"
 	"viridian/store"
 )
@@ -27,8 +26,6 @@ type Options struct {
 	Clock   clockwork.Clock
 	// Metrics is where the server's metrics are registered, and what /metrics shows.
 	Metrics *prometheus.Registry
-	// Measurer tells the traffic that this process saw; nil where no router here can.
-	Measurer router.Measurer
 	// ProxyReady tells whether the builtin router has a table; nil where there is none.
 	ProxyReady func() bool
 	Version    string

@@ -32,6 +32,8 @@ type Options struct {
 	AuditKeep time.Duration
 	// Timing goes into every aggregate that is loaded; the zero value means [rollout.DefaultTiming].
 	Timing rollout.Timing
+	// Required goes into every aggregate that is loaded: the policies of routers by name.
+	Required map[string]rollout.Required
 	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
@@ -50,6 +52,7 @@ type Store struct {
 	pools      pools
 	listen     *pgx.ConnConfig
 	timing     rollout.Timing
+	required   map[string]rollout.Required
 	timeouts   timeouts
 	failpoints *failpoint.Set
 	log        *slog.Logger
@@ -90,7 +93,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
-	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
 		auditKeep: o.AuditKeep, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {

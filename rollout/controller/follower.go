@@ -5,20 +5,19 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/jonboulle/clockwork"
 
 	"viridian/rollout"
-	"viridian/router"
 )
 
 // Follower keeps this replica's own node at the committed routes, without any lease: it stages, applies and removes
 // on the node what [rollout.Decide] lists for it, and records the receipts.
 type Follower struct {
 	Options
+	hand    hand
 	log     *slog.Logger
 	lanes   *lanes
 	backoff *backoff
@@ -32,7 +31,7 @@ type Follower struct {
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(o Options) *Follower {
-	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
+	f := &Follower{Options: o, hand: o.hand(o.Local, o.Node, 0), log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
 		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}, strange: map[string]string{}}
 	f.lanes = newLanes(f.pass)
 	return f
@@ -154,9 +153,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 		}
 		e, now = &loaded, at
 	}
-	if !slices.ContainsFunc(e.Nodes, func(n rollout.Node) bool {
-		return n.Router == f.Node.Router && n.Name == f.Node.Name && n.Incarnation == f.Node.Incarnation
-	}) {
+	if !f.hand.knownIn(*e) {
 		return nil // not known yet, or the name is another process's: the next heartbeat tells
 	}
 	f.tellForeign(*e)
@@ -171,7 +168,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	if facts.Empty() {
 		return actErr
 	}
-	after, err := f.record(ctx, name, facts)
+	after, err := f.hand.record(ctx, name, facts)
 	if err != nil {
 		return errors.Join(actErr, err)
 	}
@@ -180,14 +177,36 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	return actErr
 }
 
-func (f *Follower) record(ctx context.Context, name string, facts rollout.Facts) (rollout.Environment, error) {
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	after, err := f.Store.Record(call, name, 0, facts)
+// act does what is to be done on the node, and has the loop wake at the next deadline.
+func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
+	seen, err := f.witness(ctx, e)
 	if err != nil {
-		return after, err
+		return rollout.Facts{}, err
 	}
-	return after, f.hitRecorded(call, facts)
+	actions := rollout.Decide(seen, now)
+	for _, a := range actions {
+		if a.Kind == rollout.ActWake {
+			f.wakeAt(ctx, e.Name, a.At.Sub(now))
+		}
+	}
+	facts, err := f.hand.act(ctx, seen, actions)
+	if err != nil {
+		return facts, err
+	}
+	o, err := f.hand.observe(ctx, e.Name)
+	if err != nil {
+		return facts, err
+	}
+	return facts, f.hand.removeUnknown(ctx, e, o)
+}
+
+// witness is the environment as this node sees itself in it: what the node says of itself goes before what is recorded.
+func (f *Follower) witness(ctx context.Context, e rollout.Environment) (rollout.Environment, error) {
+	if e.DeletedAt != nil { // what is left of it is told by the record
+		return e, nil
+	}
+	o, err := f.hand.observe(ctx, e.Name)
+	return e.Witnessed(f.Node, o.Receipt, o.Staged), err
 }
 
 // newer says whether the node was already recorded at a later revision than e: then e is an old message.
@@ -219,9 +238,7 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 	if e.DeletedAt != nil {
 		return nil, nil
 	}
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	r, err := f.observe(call, e.Name)
+	r, err := f.observe(ctx, e.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -237,18 +254,8 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 
 // observe reads what this node does in the environment.
 func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	o, err := f.look(ctx, environment)
+	o, err := f.hand.observe(ctx, environment)
 	return o.Receipt, err
-}
-
-// look is observe, with the generations that the node knows.
-func (f *Follower) look(ctx context.Context, environment string) (router.Observation, error) {
-	o, err := f.Local.Observe(ctx, environment)
-	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
-	for _, number := range slices.Concat(o.Staged, o.Weights.Numbers()) {
-		o.Newest = max(o.Newest, number)
-	}
-	return o, err
 }
 
 // sameReceipt compares what was seen, not when.

@@ -21,9 +21,12 @@ type memory struct {
 	leases map[string]Lease
 	holder map[string]string
 	nodes  []rollout.Node
-	down   bool // every call fails
-	calls  int
-	events []rollout.Event
+	// required are the policies that the installation has.
+	required map[string]rollout.Required
+	down     bool // every call fails
+	calls    int
+	beats    int // heartbeats of fleets' nodes that were written
+	events   []rollout.Event
 }
 
 func newMemory(fp *failpoint.Set) *memory {
@@ -41,7 +44,8 @@ func (m *memory) begin() error {
 
 func (m *memory) load(name string) rollout.Environment {
 	e := m.envs[name]
-	e.Nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(n rollout.Node) bool { return n.Removed })
+	e.Nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(n rollout.Node) bool { return n.Removed || !slices.Contains(e.Spec.Routers, n.Router) })
+	e.Required = m.required
 	return e
 }
 
@@ -57,7 +61,7 @@ func (m *memory) save(t rollout.Transition) rollout.Environment {
 	}
 	m.envs[e.Name] = e
 	m.events = append(m.events, t.Events...)
-	return e
+	return m.load(e.Name)
 }
 
 func (m *memory) Environment(_ context.Context, name string) (rollout.Environment, time.Time, error) {
@@ -162,6 +166,49 @@ func (m *memory) Heartbeat(_ context.Context, node rollout.Node, quiet time.Dura
 	node.SeenAt = time.Now()
 	m.nodes = append(m.nodes, node)
 	return nil
+}
+
+func (m *memory) Enrol(_ context.Context, nodes []rollout.Node) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if m.find(n) < 0 {
+			n.SeenAt = time.Unix(0, 0)
+			m.nodes = append(slices.Clone(m.nodes), n)
+		}
+	}
+	return nil
+}
+
+func (m *memory) Pulse(_ context.Context, nodes []rollout.Node, fresh time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(); err != nil {
+		return err
+	}
+	m.nodes = slices.Clone(m.nodes)
+	for _, n := range nodes {
+		i := m.find(n)
+		if i < 0 {
+			m.nodes = append(m.nodes, n)
+			i = len(m.nodes) - 1
+		}
+		old := m.nodes[i]
+		if old.Incarnation == n.Incarnation && !old.Removed && time.Since(old.SeenAt) < fresh {
+			continue
+		}
+		m.beats++
+		n.SeenAt = time.Now()
+		m.nodes[i] = n
+	}
+	return nil
+}
+
+func (m *memory) find(n rollout.Node) int {
+	return slices.IndexFunc(m.nodes, func(o rollout.Node) bool { return o.Router == n.Router && o.Name == n.Name })
 }
 
 func (m *memory) SignOff(_ context.Context, node rollout.Node) error {

@@ -35,12 +35,18 @@ func (s *Service) transact(ctx context.Context, cmd Command, decide Decision) (O
 
 // CreateEnvironment makes a new environment, or takes up the name of a deleted one.
 func (s *Service) CreateEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
+	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+		return Outcome{}, err
+	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.Create(cmd, now) })
 }
 
 // PutEnvironment replaces the spec of an environment, or creates it.
 func (s *Service) PutEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
+	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+		return Outcome{}, err
+	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
 			if e.Name == "" || e.DeletedAt != nil {

@@ -28,11 +28,15 @@ type tenure struct {
 	deadline clockwork.Timer
 	alarm    clockwork.Timer
 	watches  map[int]*watch
+	// attendants see to the nodes of the environment's fleets.
+	attendants map[nodeKey]*attendant
+	warned     map[string]bool
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
 	ctx, cancel := context.WithCancel(parent)
-	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, trusted: trusted, watches: map[int]*watch{}}
+	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, trusted: trusted, watches: map[int]*watch{},
+		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}}
 	t.deadline = w.Clock.AfterFunc(trusted.Sub(w.Clock.Now()), cancel)
 	return t
 }
@@ -74,6 +78,7 @@ func (t *tenure) work() error {
 		t.w.leave(t, why)
 		return nil
 	}
+	t.dispatch(loaded, now, true)
 	driver := t.w.Registries[loaded.Spec.Registry]
 	if driver == nil {
 		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
@@ -92,6 +97,7 @@ func (t *tenure) work() error {
 			t.wakeAt(a.At.Sub(now))
 		}
 	}
+	facts.Receipts = t.unattended(loaded)
 	facts.Readings = t.takeReadings(loaded)
 	if facts.Empty() && !settle {
 		return failed

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	routertest.Exercise(t, func(t testing.TB) routertest.Fixture {
+	routertest.Exercise(t, func(t testing.TB, _ []rollout.Route) routertest.Fixture {
 		n := startNode(t, t.TempDir())
 		return routertest.Fixture{Router: n.Router, Address: n.address, Restart: func() router.Router {
 			n.stop()

@@ -364,8 +364,9 @@ func (e Role) Valid() bool {
 
 // Defines values for RouterRequired.
 const (
-	RouterRequiredAll    RouterRequired = "all"
-	RouterRequiredQuorum RouterRequired = "quorum"
+	RouterRequiredAll       RouterRequired = "all"
+	RouterRequiredQuorum    RouterRequired = "quorum"
+	RouterRequiredReachable RouterRequired = "reachable"
 )
 
 // Valid indicates whether the value is a known member of the RouterRequired enum.
@@ -374,6 +375,8 @@ func (e RouterRequired) Valid() bool {
 	case RouterRequiredAll:
 		return true
 	case RouterRequiredQuorum:
+		return true
+	case RouterRequiredReachable:
 		return true
 	default:
 		return false
@@ -878,19 +881,26 @@ type NetworksSpec struct {
 
 // Node One process of a router's fleet.
 type Node struct {
-	// Incarnation One run of the node.
+	// Error Why it did not answer the replica that is asked now; empty when it did.
+	Error string `json:"error"`
+
+	// Incarnation One run of the node; empty when it never answered.
 	Incarnation string `json:"incarnation"`
 	Name        string `json:"name"`
 
 	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
 	//
 	// Examples: shop
-	Router Name      `json:"router"`
-	SeenAt time.Time `json:"seen_at"`
+	Router Name `json:"router"`
+
+	// SeenAt When it was last heard of; left out when it never was.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
 
 	// State `unreachable`: silent for 10 seconds; it may still be serving. `removed`: taken out, or signed off.
-	State   NodeState `json:"state"`
-	Version string    `json:"version"`
+	State NodeState `json:"state"`
+
+	// Version Of a replica; empty for other nodes.
+	Version string `json:"version"`
 }
 
 // NodeName The name of one process of a router's fleet.
@@ -1235,7 +1245,9 @@ type Route struct {
 
 // Router A load balancer, or a fleet of them, behind one driver.
 type Router struct {
-	// Driver Examples: builtin
+	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
+	//
+	// Examples: builtin, haproxy
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -1247,11 +1259,17 @@ type Router struct {
 	Name  Name   `json:"name"`
 	Nodes []Node `json:"nodes"`
 
-	// Required How many of its nodes must follow before a switch counts as applied.
+	// Required How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+	// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+	// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+	// applied switch `degraded`.
 	Required RouterRequired `json:"required"`
 }
 
-// RouterRequired How many of its nodes must follow before a switch counts as applied.
+// RouterRequired How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+// applied switch `degraded`.
 type RouterRequired string
 
 // RouterPage defines model for RouterPage.
@@ -1333,7 +1351,7 @@ type Switch struct {
 	Changed     bool      `json:"changed"`
 	CommittedAt time.Time `json:"committed_at"`
 
-	// Degraded Applied without some node that could not be reached.
+	// Degraded Applied without some node, which was not required; see the receipts.
 	Degraded  bool       `json:"degraded"`
 	DrainedAt *time.Time `json:"drained_at,omitempty"`
 
@@ -1440,7 +1458,10 @@ type Traffic struct {
 	Environment Name                `json:"environment"`
 	From        time.Time           `json:"from"`
 	Generations []GenerationTraffic `json:"generations"`
-	To          time.Time           `json:"to"`
+
+	// Missing Nodes whose traffic is not in it.
+	Missing []UnmeasuredNode `json:"missing"`
+	To      time.Time        `json:"to"`
 }
 
 // TrafficBucket defines model for TrafficBucket.
@@ -1451,6 +1472,17 @@ type TrafficBucket struct {
 	P50Ms    *float64  `json:"p50_ms,omitempty"`
 	P99Ms    *float64  `json:"p99_ms,omitempty"`
 	Requests int64     `json:"requests"`
+}
+
+// UnmeasuredNode A node that could not be asked for its traffic.
+type UnmeasuredNode struct {
+	Error string `json:"error"`
+	Node  string `json:"node"`
+
+	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+	//
+	// Examples: shop
+	Router Name `json:"router"`
 }
 
 // Validation How the last validation went.

@@ -1,0 +1,224 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"viridian/rollout"
+	"viridian/router"
+)
+
+// hand is this attendant's on the run of the node that last answered; ok is false when none ever did.
+func (a *attendant) hand() (h hand, ok bool) {
+	contact, _ := a.t.w.Contacts.Of(a.patrol.key.router, a.patrol.key.name)
+	node := rollout.Node{Router: a.patrol.key.router, Name: a.patrol.key.name, Incarnation: contact.Incarnation}
+	h = a.t.w.hand(a.patrol.remote, node, a.t.term)
+	h.trusted = a.t.alive
+	return h, contact.Incarnation != ""
+}
+
+// follow does one pass; next gets the environment that was followed to.
+func (a *attendant) follow(ctx context.Context, next *task) error {
+	h, err := a.ready(ctx, next)
+	if err != nil || next.e == nil {
+		return err
+	}
+	actions := own(h, rollout.Decide(*next.e, next.now))
+	if !next.loaded && slices.ContainsFunc(actions, func(x rollout.Action) bool { return x.Kind == rollout.ActRemove || x.Kind == rollout.ActForget }) {
+		if err := a.load(ctx, next); err != nil || next.e == nil {
+			return err
+		}
+	}
+	e, lost := *next.e, []rollout.Staging(nil)
+	// A flip that is due goes first; what is wrong with the node beside it is seen to afterwards, or when the flip fails.
+	looking := a.look && (a.tried.e != nil || a.last.Revision >= e.Revision || a.last.Router == "")
+	if looking {
+		o, err := h.observe(ctx, e.Name)
+		if err != nil {
+			return a.tell(ctx, h, e, err)
+		}
+		if o.Incarnation != h.node.Incarnation {
+			return a.met(ctx)
+		}
+		e, lost = a.found(h, e, o)
+	}
+	if actions = own(h, rollout.Decide(e, next.now)); len(actions) == 0 && !looking {
+		a.note(h, e)
+		return nil
+	}
+	facts, failed := h.act(ctx, e, actions)
+	facts.Unstaged = append(facts.Unstaged, lost...)
+	return a.conclude(ctx, h, *next.e, facts, failed, looking)
+}
+
+// own leaves those actions that are to be done on the node.
+func own(h hand, actions []rollout.Action) []rollout.Action {
+	return slices.DeleteFunc(actions, func(a rollout.Action) bool { return !h.owns(a) })
+}
+
+// ready has the environment loaded where that is needed, with this run of the node in it.
+func (a *attendant) ready(ctx context.Context, next *task) (hand, error) {
+	if next.e == nil || next.e.Revision < a.last.Revision {
+		if err := a.load(ctx, next); err != nil || next.e == nil {
+			return hand{}, err
+		}
+	}
+	h, ok := a.hand()
+	if ok && h.knownIn(*next.e) {
+		return h, nil
+	}
+	if err := a.patrol.meet(ctx); err != nil {
+		return h, fmt.Errorf("the node cannot be reached: %w", err)
+	}
+	if err := a.load(ctx, next); err != nil || next.e == nil {
+		return h, err
+	}
+	if h, _ = a.hand(); !h.knownIn(*next.e) {
+		return h, errRestarted
+	}
+	return h, nil
+}
+
+// load replaces the task by what the database says; by none when the environment is not there.
+func (a *attendant) load(ctx context.Context, next *task) error {
+	call, cancel := context.WithTimeout(ctx, a.t.w.CallTimeout)
+	defer cancel()
+	e, now, err := a.t.w.Store.Environment(call, a.t.name)
+	if err != nil {
+		*next = task{}
+		if refusal := (*rollout.Refusal)(nil); errors.As(err, &refusal) && refusal.Code == rollout.NotFound {
+			return nil
+		}
+		return err
+	}
+	*next = task{e: &e, now: now, loaded: true}
+	return nil
+}
+
+// met notices a restart that the node's answer tells of before its pulse did.
+func (a *attendant) met(ctx context.Context) error {
+	if err := a.patrol.meet(ctx); err != nil {
+		return err
+	}
+	return errRestarted
+}
+
+// found is the environment as the node shows it to be, which may differ from what was recorded: then what was lost is
+// to be staged again, and a route that was changed there is to be applied again.
+func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (rollout.Environment, []rollout.Staging) {
+	var lost []rollout.Staging
+	e.Stagings = slices.Clone(e.Stagings)
+	e.Stagings = slices.DeleteFunc(e.Stagings, func(s rollout.Staging) bool {
+		gone := s.Router == h.node.Router && s.Node == h.node.Name && s.Incarnation == h.node.Incarnation && !slices.Contains(o.Staged, s.Generation)
+		if gone {
+			lost = append(lost, s)
+		}
+		return gone
+	})
+	before, known := e.Receipt(h.node)
+	if known && (o.Revision < before.Revision || len(lost) > 0) {
+		a.t.w.log.Warn("node was changed by somebody else, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
+			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost))
+	}
+	e.Receipts = slices.DeleteFunc(slices.Clone(e.Receipts), func(r rollout.Receipt) bool { return r.Router == h.node.Router && r.Node == h.node.Name })
+	if known || o.Revision > 0 {
+		e.Receipts = append(e.Receipts, o.Receipt)
+	}
+	return e, lost
+}
+
+// conclude reads the node after what was done, and records all of it.
+func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment, facts rollout.Facts, failed error, looked bool) error {
+	if e.DeletedAt != nil {
+		return errors.Join(failed, a.record(ctx, h, e, facts))
+	}
+	o, err := h.observe(ctx, e.Name)
+	if err != nil {
+		return errors.Join(failed, a.record(ctx, h, e, facts), a.tell(ctx, h, e, err))
+	}
+	if o.Incarnation != h.node.Incarnation {
+		return errors.Join(failed, a.met(ctx)) // what was done was done to the other run, or is lost with this one
+	}
+	if failed == nil && looked {
+		failed = h.removeUnknown(ctx, e, o)
+	}
+	receipt := o.Receipt
+	if failed != nil {
+		receipt.Error = shortened(failed)
+	}
+	if old, ok := e.Receipt(h.node); !ok || !likeReceipt(old, receipt) || e.Lacks(receipt) {
+		// One incarnation of a fenced node goes back only by somebody's hand, and that is what no fence holds.
+		if ok && receipt.Revision < old.Revision {
+			receipt.Grade = rollout.GradeReadBack
+		}
+		facts.Receipts = []rollout.Receipt{receipt}
+	}
+	if err := errors.Join(failed, a.record(ctx, h, e, facts)); err != nil {
+		return err
+	}
+	if a.look = a.look && !looked; a.look {
+		a.urge()
+	}
+	return nil
+}
+
+// tell records why the node cannot be read, beside what it was last seen doing, and returns that.
+func (a *attendant) tell(ctx context.Context, h hand, e rollout.Environment, failure error) error {
+	r, ok := e.Receipt(h.node)
+	if ctx.Err() != nil || !ok {
+		return failure
+	}
+	told := r
+	told.Error = shortened(failure)
+	if likeReceipt(r, told) {
+		return failure
+	}
+	return errors.Join(failure, a.record(ctx, h, e, rollout.Facts{Receipts: []rollout.Receipt{told}}))
+}
+
+// record takes down the facts under the lease, and has everybody in this process know.
+func (a *attendant) record(ctx context.Context, h hand, e rollout.Environment, facts rollout.Facts) error {
+	if facts.Empty() {
+		a.note(h, e)
+		return nil
+	}
+	after, err := h.record(ctx, e.Name, facts)
+	if errors.Is(err, ErrLeaseLost) {
+		a.t.end()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a.note(h, after)
+	a.t.w.Hub.Publish(after)
+	return nil
+}
+
+// note remembers what the database knows of the node.
+func (a *attendant) note(h hand, e rollout.Environment) {
+	a.last, _ = e.Receipt(h.node)
+	a.knows = nil
+	for _, s := range e.Stagings {
+		if s.Router == h.node.Router && s.Node == h.node.Name && s.Incarnation == h.node.Incarnation {
+			a.knows = append(a.knows, s.Generation)
+		}
+	}
+}
+
+// likeReceipt is sameReceipt for receipts with errors: a number in one, such as a port, makes no other one.
+func likeReceipt(a, b rollout.Receipt) bool {
+	a.Error, b.Error = digits.ReplaceAllString(a.Error, "0"), digits.ReplaceAllString(b.Error, "0")
+	return sameReceipt(a, b) && a.Grade == b.Grade
+}
+
+// shortened is an error as a receipt holds it.
+func shortened(err error) string {
+	const most = 500
+	if text := []rune(err.Error()); len(text) > most {
+		return string(text[:most]) + "…"
+	}
+	return err.Error()
+}
