@@ -1,0 +1,93 @@
+package web
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+//go:embed assets
+var files embed.FS
+
+// AssetPath is where [Assets] is to be mounted, for GET and HEAD: the names below it are those that [Asset] gives.
+const AssetPath = "/assets/"
+
+// The types are ours to say: what the machine has in its own tables differs.
+var types = map[string]string{
+	".css": "text/css; charset=utf-8",
+	".js":  "text/javascript; charset=utf-8",
+	".svg": "image/svg+xml",
+	".txt": "text/plain; charset=utf-8",
+}
+
+// asset is one embedded file.
+type asset struct {
+	content, packed []byte
+	hash            string
+	kind            string
+}
+
+var assets = loadAssets()
+
+func loadAssets() map[string]asset {
+	entries, err := files.ReadDir("assets")
+	if err != nil {
+		panic(err) // it is compiled in
+	}
+	out := map[string]asset{}
+	for _, entry := range entries {
+		content, err := files.ReadFile("assets/" + entry.Name())
+		if err != nil {
+			panic(err) // it is compiled in
+		}
+		sum := sha256.Sum256(content)
+		out[entry.Name()] = asset{content: content, packed: pack(content), hash: hex.EncodeToString(sum[:6]), kind: types[path.Ext(entry.Name())]}
+	}
+	return out
+}
+
+func pack(content []byte) []byte {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write(content) // a buffer takes everything
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// Asset is the URL of an embedded file. It changes with the content, so that it may be kept for ever.
+func Asset(name string) string {
+	return AssetPath + assets[name].hash + "/" + name
+}
+
+// Assets serves the embedded files at the URLs of [Asset]. A page of another release asks with another hash: it gets
+// the file of this one, which is not to be kept.
+func Assets(w http.ResponseWriter, r *http.Request) {
+	hash, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, AssetPath), "/")
+	file, ok := assets[name]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", file.kind)
+	h.Set("Vary", "Accept-Encoding")
+	h.Set("Cache-Control", "no-cache")
+	if hash == file.hash {
+		h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	}
+	content := file.content
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		content = file.packed
+	}
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(content) // the reader may have gone; there is nobody to tell
+	}
+}
