@@ -45,11 +45,6 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(s.OpenAPI) // the reader may have gone
 }
 
-// home leads a browser on.
-func (s *server) home(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "/docs", http.StatusFound)
-}
-
 func writeText(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text)))

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
+	"github.com/go-chi/httprate"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -31,7 +33,12 @@ type Options struct {
 	Measurer router.Measurer
 	// ProxyReady tells whether the builtin router has a table; nil where there is none.
 	ProxyReady func() bool
-	Version    string
+	// SessionIdle and SessionLifetime bound a browser's session: not used for so long, and since it began.
+	SessionIdle, SessionLifetime time.Duration
+	// TrustedProxies are the networks (CIDRs) of proxies in front of this server: what they say in X-Forwarded-For is
+	// where a request comes from.
+	TrustedProxies []string
+	Version        string
 }
 
 type server struct {
@@ -40,6 +47,11 @@ type server struct {
 	metrics  *metrics
 	tokens   tokens
 	handler  http.Handler
+
+	sessions    *scs.SessionManager
+	sessionData *store.SessionData
+	crossOrigin *http.CrossOriginProtection
+	logins      *httprate.RateLimiter
 
 	running    context.Context // ends when the server stops: streams and waits end with it
 	stop       context.CancelFunc
@@ -74,7 +86,15 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	s := &server{Options: o, contract: contract,
+	if o.SessionIdle <= 0 {
+		o.SessionIdle = DefaultSessionIdle
+	}
+	if o.SessionLifetime <= 0 {
+		o.SessionLifetime = DefaultSessionLifetime
+	}
+	data := o.Store.SessionData(o.SessionIdle)
+	s := &server{Options: o, contract: contract, sessionData: data, sessions: newSessions(data, o.SessionLifetime),
+		crossOrigin: http.NewCrossOriginProtection(), logins: newLoginLimit(),
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
 	s.running, s.stop = context.WithCancel(context.Background())
 	mux, err := s.mux()
@@ -84,7 +104,7 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if s.metrics, err = newMetrics(o); err != nil {
 		return nil, fmt.Errorf("register the server's metrics: %w", err)
 	}
-	s.handler = s.begin(s.observe(s.recover(protect(mux))))
+	s.handler = s.begin(s.located(s.observe(protect(s.recover(mux)))))
 	return s, nil
 }
 

@@ -46,6 +46,7 @@ func TestGrantService(t *testing.T) {
 	w.must(err)
 	w.must(service.TouchToken(t.Context(), "a"))
 	service.newSession("s", "secret", "a")
+	w.must(service.SessionData(time.Hour).Touch(t.Context(), "secret"))
 	if !service.alive("secret") {
 		t.Error("the session is not there")
 	}

@@ -20,33 +20,25 @@ func (s *Store) SessionData(idle time.Duration) *SessionData {
 	return &SessionData{store: s, idle: idle}
 }
 
-// FindCtx returns the data of a session, and notes that it is seen, once a minute.
+// FindCtx returns the data of a session. It does not count as its use: see [SessionData.Touch].
 func (d *SessionData) FindCtx(ctx context.Context, secret string) (data []byte, found bool, err error) {
-	err = d.store.write(ctx, func(b *batch) {
+	err = d.store.view(ctx, func(b *batch) {
 		data, found = nil, false
-		d.read(b, secret, &data, &found)
-		b.exec(`UPDATE session SET seen_at = clock_timestamp() WHERE hash = $1 AND seen_at > clock_timestamp() - $2::interval
-			AND seen_at <= clock_timestamp() - interval '1 minute'`, secretHash(secret), d.idle)
+		b.each(`SELECT s.data`+sessionFrom+`AND s.hash = $1 AND s.seen_at > clock_timestamp() - $2::interval`,
+			func(row pgx.CollectableRow) error {
+				found = true
+				return row.Scan(&data)
+			}, secretHash(secret), d.idle)
 	})
 	return data, found, err
 }
 
-// Alive says whether the session has not ended, without noting that it is seen.
-func (d *SessionData) Alive(ctx context.Context, secret string) (alive bool, err error) {
-	var data []byte
-	err = d.store.view(ctx, func(b *batch) {
-		alive = false
-		d.read(b, secret, &data, &alive)
+// Touch records that a session is used, at most once a minute. One that was idle for too long stays ended.
+func (d *SessionData) Touch(ctx context.Context, secret string) error {
+	return d.store.write(ctx, func(b *batch) {
+		b.exec(`UPDATE session SET seen_at = clock_timestamp() WHERE hash = $1 AND seen_at > clock_timestamp() - $2::interval
+			AND seen_at <= clock_timestamp() - interval '1 minute'`, secretHash(secret), d.idle)
 	})
-	return alive, err
-}
-
-func (d *SessionData) read(b *batch, secret string, data *[]byte, found *bool) {
-	b.each(`SELECT s.data`+sessionFrom+`AND s.hash = $1 AND s.seen_at > clock_timestamp() - $2::interval`,
-		func(row pgx.CollectableRow) error {
-			*found = true
-			return row.Scan(data)
-		}, secretHash(secret), d.idle)
 }
 
 // CommitCtx keeps data for a session. One that has ended stays so: nothing is kept, and that is no error. The expiry is
