@@ -2,6 +2,8 @@ module viridian
 
 go 1.26.7
 
+ignore ./web/browser/node_modules
+
 require (
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/coder/websocket v1.8.15
