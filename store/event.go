@@ -103,12 +103,10 @@ type EventFilter struct {
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]rollout.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.call)
 	defer cancel()
-	select {
-	case s.readers <- struct{}{}:
-		defer func() { <-s.readers }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: too many read events at once: %w", ErrUnavailable, ctx.Err())
+	if err := s.beReader(ctx); err != nil {
+		return nil, err
 	}
+	defer s.endReader()
 	var out []rollout.Event
 	err := s.view(ctx, func(b *batch) {
 		out = nil
@@ -122,6 +120,18 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]rollout.Event, err
 	})
 	return out, err
 }
+
+// beReader waits for a place among those who read events at once.
+func (s *Store) beReader(ctx context.Context) error {
+	select {
+	case s.readers <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: too many read events at once: %w", ErrUnavailable, ctx.Err())
+	}
+}
+
+func (s *Store) endReader() { <-s.readers }
 
 // LastEventID is the id of the newest event, 0 before the first.
 func (s *Store) LastEventID(ctx context.Context) (int64, error) {

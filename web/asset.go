@@ -26,7 +26,13 @@ var types = map[string]string{
 	".txt": "text/plain; charset=utf-8",
 }
 
-// asset is one embedded file.
+// bundles are files that a page asks for as one: the order is that of loading.
+var bundles = map[string][]string{
+	"all.css": {"viridian.css", "forms.css"},
+	"all.js":  {"htmx.min.js", "hx-sse.min.js", "viridian.js", "keys.js"},
+}
+
+// asset is one file as it is served.
 type asset struct {
 	content, packed []byte
 	hash            string
@@ -42,14 +48,25 @@ func loadAssets() map[string]asset {
 	}
 	out := map[string]asset{}
 	for _, entry := range entries {
-		content, err := files.ReadFile("assets/" + entry.Name())
+		out[entry.Name()] = newAsset(entry.Name(), entry.Name())
+	}
+	for name, parts := range bundles {
+		out[name] = newAsset(name, parts...)
+	}
+	return out
+}
+
+func newAsset(name string, parts ...string) asset {
+	var content []byte
+	for _, part := range parts {
+		text, err := files.ReadFile("assets/" + part)
 		if err != nil {
 			panic(err) // it is compiled in
 		}
-		sum := sha256.Sum256(content)
-		out[entry.Name()] = asset{content: content, packed: pack(content), hash: hex.EncodeToString(sum[:6]), kind: types[path.Ext(entry.Name())]}
+		content = append(append(content, text...), '\n')
 	}
-	return out
+	sum := sha256.Sum256(content)
+	return asset{content: content, packed: pack(content), hash: hex.EncodeToString(sum[:6]), kind: types[path.Ext(name)]}
 }
 
 func pack(content []byte) []byte {
@@ -60,7 +77,7 @@ func pack(content []byte) []byte {
 	return out.Bytes()
 }
 
-// Asset is the URL of an embedded file. It changes with the content, so that it may be kept for ever.
+// Asset is the URL of an embedded file or bundle. It changes with the content, so that it may be kept for ever.
 func Asset(name string) string {
 	return AssetPath + assets[name].hash + "/" + name
 }

@@ -57,3 +57,14 @@ func tickTop(x int) int {
 	}
 	return 14
 }
+
+// sideWeight is the share of all that wears the colour.
+func sideWeight(shares []Share, c rollout.Colour) int {
+	total := 0
+	for _, s := range shares {
+		if s.Colour == c {
+			total += s.Percent
+		}
+	}
+	return total
+}
