@@ -23,6 +23,10 @@ type config struct {
 	ShutdownDelay time.Duration
 	DrainTimeout  time.Duration
 
+	SessionIdle     time.Duration
+	SessionLifetime time.Duration
+	TrustedProxies  []string
+
 	LogFormat string
 	LogLevel  string
 }

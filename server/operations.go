@@ -17,7 +17,23 @@ const readyTime = time.Second
 
 func (s *server) livez(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
+// reachable refuses what would ask a database that has no schema yet.
+func (s *server) reachable() error {
+	if s.Schema == nil || s.Schema() {
+		return nil
+	}
+	return unavailable("the database cannot be reached yet, or its schema is not there; traffic flows on", "try again in a moment")
+}
+
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	if s.Ending != nil && s.Ending() {
+		s.writeError(w, r, unavailable("this replica is ending", "ask another one"))
+		return
+	}
+	if err := s.reachable(); err != nil {
+		s.writeError(w, r, err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {

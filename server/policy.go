@@ -51,6 +51,8 @@ var policy = map[Action]Role{
 	"event.stream":              Viewer,
 	"router.list":               Viewer,
 	"operations.metrics":        Viewer,
+	"session.list":              Viewer,
+	"session.end":               Viewer,
 
 	"generation.register":  Deployer,
 	"generation.validate":  Deployer,

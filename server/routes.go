@@ -115,6 +115,9 @@ func (s *server) register(routes []route) (*chi.Mux, error) {
 		if err := rt.describe(s.contract.Doc); err != nil {
 			return nil, err
 		}
+		if s.bodies != nil && rt.body != nil {
+			s.bodies[rt.operation] = rt.body
+		}
 		mux.Method(rt.method, rt.path, s.guard(&rt, rt.handler))
 	}
 	return mux, nil

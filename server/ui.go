@@ -15,6 +15,7 @@ type page struct {
 	action       Action
 	handler      func(http.ResponseWriter, *http.Request) error
 	open         bool // nobody has to be signed in; there is no action
+	still        bool // open, and the same for everybody: the database is not asked who comes
 	stream       bool // answers without end
 	quiet        bool // asked for by a page itself: does not keep a session from becoming idle
 }

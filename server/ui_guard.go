@@ -50,6 +50,12 @@ func (s *server) admitPage(c *call, p *page, w http.ResponseWriter, r *http.Requ
 	if err := readable(w, r); err != nil {
 		return err
 	}
+	if p.still {
+		return nil
+	}
+	if err := s.reachable(); err != nil {
+		return err
+	}
 	if err := s.openSession(c, p, r); err != nil {
 		return err
 	}
