@@ -152,14 +152,18 @@ func (s *server) signOut(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	setSessionCookie(w, "", -1)
+	setSessionCookie(w, "", 0)
 	return nil
 }
 
-// setSessionCookie gives the browser the secret; a lifetime below 0 takes it away.
+// setSessionCookie gives the browser the secret; an empty one takes it away.
 func setSessionCookie(w http.ResponseWriter, secret string, lifetime time.Duration) {
+	age := int(lifetime / time.Second)
+	if secret == "" {
+		age = -1
+	}
 	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: secret, Path: "/", Secure: true, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode, MaxAge: max(int(lifetime/time.Second), -1)})
+		SameSite: http.SameSiteLaxMode, MaxAge: age})
 }
 
 // userAgent is what the browser calls itself, cut to what a list can show.

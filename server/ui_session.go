@@ -51,7 +51,7 @@ func (s *server) endSession(w http.ResponseWriter, r *http.Request) error {
 	}
 	target := "/sessions?said=ended"
 	if one.ID == c.session.id {
-		setSessionCookie(w, "", -1)
+		setSessionCookie(w, "", 0)
 		target = "/login"
 	}
 	http.Redirect(w, r, target, http.StatusSeeOther)

@@ -162,7 +162,7 @@
   let typed = null; // the field that had the focus before the dialog was drawn anew
   document.addEventListener("htmx:before:swap", () => {
     const el = document.activeElement;
-    typed = el && dialog.contains(el) && el.name ? { name: el.name, value: el.type === "radio" ? el.value : null } : null;
+    typed = el && dialog?.contains(el) && el.name ? { name: el.name, value: el.type === "radio" ? el.value : null } : null;
   });
 
   function dress(root) {
@@ -176,7 +176,7 @@
   });
   document.addEventListener("htmx:after:settle", (e) => {
     dress(e.target.parentNode ?? document);
-    if (!typed || e.target !== dialog) return;
+    if (!typed || !dialog || e.target !== dialog) return;
     const again = [...dialog.querySelectorAll("[name]")].find((el) => el.name === typed.name && (typed.value === null || el.value === typed.value));
     if (again && again.type !== "hidden" && again.type !== "submit") again.focus();
     typed = null;
