@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	"store/pglocal":         {},
 	"store/storetest":       {"store", "store/pglocal", "migrations"},
 	"web":                   {"rollout"},
+	"web/browser":           {},
 	"web/docs":              {},
 }
 

@@ -23,6 +23,11 @@ type config struct {
 	ShutdownDelay time.Duration
 	DrainTimeout  time.Duration
 
+	SessionIdle     time.Duration
+	PublicBadges    bool
+	SessionLifetime time.Duration
+	TrustedProxies  []string
+
 	LogFormat string
 	LogLevel  string
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/server"
 	"viridian/store"
 )
 
@@ -80,6 +82,16 @@ func settings() []setting {
 		{key: "drain_timeout", preset: is("30s"),
 			take:  within(func(c *config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
 			usage: "0s to 24h: how long requests and connections in flight may then go on before they are cut"},
+		{key: "badges.public", preset: is("false"), take: boolean(func(c *config) *bool { return &c.PublicBadges }),
+			usage: "true or false: let everybody see the state of every environment at /badge/NAME.svg, without a token"},
+		{key: "session.idle", preset: span(server.DefaultSessionIdle),
+			take:  within(func(c *config) *time.Duration { return &c.SessionIdle }, time.Minute, 30*24*time.Hour),
+			usage: "1m to 720h: a browser that was signed in and not used for so long has to sign in again"},
+		{key: "session.lifetime", preset: span(server.DefaultSessionLifetime),
+			take:  within(func(c *config) *time.Duration { return &c.SessionLifetime }, time.Minute, 30*24*time.Hour),
+			usage: "1m to 720h: after this time a browser has to sign in again in any case"},
+		{key: "trusted_proxies", take: networks(func(c *config) *[]string { return &c.TrustedProxies }),
+			usage: "networks such as 10.0.0.0/8, parted by commas, of the proxies in front of listen: their X-Forwarded-For says where a request comes from"},
 		{key: "log.format", preset: is("text"), take: oneOf(func(c *config) *string { return &c.LogFormat }, "text", "json"),
 			usage: "text or json"},
 		{key: "log.level", preset: is("info"), take: oneOf(func(c *config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
@@ -146,6 +158,21 @@ func oneOf(field func(*config) *string, allowed ...string) func(*config, string)
 			return errors.New("not one of " + strings.Join(allowed, ", "))
 		}
 		*field(c) = value
+		return nil
+	}
+}
+
+func networks(field func(*config) *[]string) func(*config, string) error {
+	return func(c *config, value string) error {
+		var list []string
+		for part := range strings.SplitSeq(value, ",") {
+			prefix, err := netip.ParsePrefix(strings.TrimSpace(part))
+			if err != nil || prefix != prefix.Masked() {
+				return errors.New("not networks such as 10.0.0.0/8, parted by commas")
+			}
+			list = append(list, prefix.String())
+		}
+		*field(c) = list
 		return nil
 	}
 }

@@ -43,4 +43,6 @@ const (
 	EventNodeRemoved        = "node.removed"
 	EventTokenCreated       = "token.created"
 	EventTokenDeleted       = "token.deleted"
+	EventSessionStarted     = "session.started"
+	EventSessionEnded       = "session.ended"
 )

@@ -37,6 +37,9 @@ func (s *server) guard(rt *route, next http.Handler) http.Handler {
 
 func (s *server) admit(c *call, w http.ResponseWriter, r *http.Request) error {
 	if !public[c.route.action] {
+		if err := s.reachable(); err != nil {
+			return err
+		}
 		caller, err := s.authenticate(r)
 		if err != nil {
 			return err

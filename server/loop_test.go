@@ -195,7 +195,7 @@ func (w *world) operations() {
 			w.t.Errorf("HEAD %s: %d %q", path, head.status, head.body)
 		}
 	}
-	if a := w.send(request{Method: "GET", Path: "/"}); a.status != http.StatusFound || a.header.Get("Location") != "/docs" {
+	if a := w.send(request{Method: "GET", Path: "/"}); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login" {
 		w.t.Errorf("/: %d", a.status)
 	}
 	shown := w.ok("GET", "/metrics", "").body

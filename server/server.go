@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-chi/httprate"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -28,7 +31,20 @@ type Options struct {
 	Metrics *prometheus.Registry
 	// ProxyReady tells whether the builtin router has a table; nil where there is none.
 	ProxyReady func() bool
-	Version    string
+	// Schema tells whether the database was reached and has our schema; nil stands for yes. Before, nothing is asked of it.
+	Schema func() bool
+	// Ending tells whether this process was told to end; nil stands for no.
+	Ending func() bool
+	// SessionIdle and SessionLifetime bound a browser's session: not used for so long, and since it began.
+	SessionIdle, SessionLifetime time.Duration
+	// TrustedProxies are the networks (CIDRs) of proxies in front of this server: what they say in X-Forwarded-For is
+	// where a request comes from.
+	TrustedProxies []string
+	// ProxyListen tells the HOST:PORT that traffic comes in on, to be told to beginners; nil where there is none.
+	ProxyListen func() string
+	// PublicBadges lets everybody see the state of every environment as a badge, without a token.
+	PublicBadges bool
+	Version      string
 }
 
 type server struct {
@@ -37,6 +53,13 @@ type server struct {
 	metrics  *metrics
 	tokens   tokens
 	handler  http.Handler
+	bodies   map[string]*openapi3.Schema // of the contract, by operation
+
+	sessions    *scs.SessionManager
+	sessionData *store.SessionData
+	crossOrigin *http.CrossOriginProtection
+	logins      *httprate.RateLimiter
+	board       *board
 
 	running    context.Context // ends when the server stops: streams and waits end with it
 	stop       context.CancelFunc
@@ -71,9 +94,18 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	s := &server{Options: o, contract: contract,
+	if o.SessionIdle <= 0 {
+		o.SessionIdle = DefaultSessionIdle
+	}
+	if o.SessionLifetime <= 0 {
+		o.SessionLifetime = DefaultSessionLifetime
+	}
+	data := o.Store.SessionData(o.SessionIdle)
+	s := &server{Options: o, contract: contract, bodies: map[string]*openapi3.Schema{}, sessionData: data, sessions: newSessions(data, o.SessionLifetime),
+		crossOrigin: http.NewCrossOriginProtection(), logins: newLoginLimit(),
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
 	s.running, s.stop = context.WithCancel(context.Background())
+	s.board = newBoard(s)
 	mux, err := s.mux()
 	if err != nil {
 		return nil, err
@@ -81,7 +113,7 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if s.metrics, err = newMetrics(o); err != nil {
 		return nil, fmt.Errorf("register the server's metrics: %w", err)
 	}
-	s.handler = s.begin(s.observe(s.recover(protect(mux))))
+	s.handler = s.begin(s.located(s.observe(protect(s.recover(mux)))))
 	return s, nil
 }
 
@@ -94,6 +126,15 @@ func (s *server) shutdown() {
 	s.stop()
 	s.tokens.mu.Unlock()
 	s.background.Wait()
+}
+
+// beside runs what goes on beside requests until the server stops, unless it has stopped already.
+func (s *server) beside(run func()) {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	if s.running.Err() == nil {
+		s.background.Go(run)
+	}
 }
 
 // HTTPServer makes the server that the API listens with. It bounds the time of a request's head (5 s) and body (30 s),

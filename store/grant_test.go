@@ -45,6 +45,14 @@ func TestGrantService(t *testing.T) {
 	_, _, err = service.CreateToken(t.Context(), ask("a"), keyed("k", ""))
 	w.must(err)
 	w.must(service.TouchToken(t.Context(), "a"))
+	service.newSession("s", "secret", "a")
+	w.must(service.SessionData(time.Hour).Touch(t.Context(), "secret"))
+	if !service.alive("secret") {
+		t.Error("the session is not there")
+	}
+	w.must(service.EndSession(t.Context(), "s", alice))
+	w.must(service.NewLoginLink(t.Context(), "link", "a", time.Hour))
+	must(service.UseLoginLink(t.Context(), "link"))
 	w.must(service.SaveResponse(t.Context(), *keyed("k", ""), 201, nil))
 	must(service.DeleteToken(t.Context(), "a", alice, nil))
 	must(service.RemoveNode(t.Context(), edge.Router, edge.Name, alice, nil))

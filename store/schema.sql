@@ -286,10 +286,10 @@ BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), service);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), service);
     EXECUTE format('GRANT INSERT ON environment, spec_version, host_claim, generation, instance, instance_claim, promotion,
-        switch, node, receipt, staging, reading, lease, event, event_chain, token, idempotency TO %I', service);
+        switch, node, receipt, staging, reading, lease, event, event_chain, token, idempotency, session, login_link TO %I', service);
     EXECUTE format('GRANT UPDATE ON environment, generation, promotion, switch, node, receipt, staging, reading, lease,
-        event_chain, event_counter, token, idempotency TO %I', service);
-    EXECUTE format('GRANT DELETE ON host_claim, instance_claim, receipt, staging, reading, idempotency TO %I', service);
+        event_chain, event_counter, token, idempotency, session, login_link TO %I', service);
+    EXECUTE format('GRANT DELETE ON host_claim, instance_claim, receipt, staging, reading, idempotency, session, login_link TO %I', service);
     EXECUTE format('GRANT EXECUTE ON FUNCTION prune_events(text, bigint) TO %I', service);
 END
 $$;
@@ -498,6 +498,20 @@ BEGIN
         RAISE EXCEPTION 'the route of % would contradict its switches or generations', environment_name
             USING ERRCODE = 'check_violation', CONSTRAINT = wrong;
     END IF;
+END
+$$;
+
+CREATE FUNCTION public.session_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF (NEW.id, NEW.hash, NEW.token, NEW.address, NEW.user_agent, NEW.created_at, NEW.expires_at)
+        IS DISTINCT FROM (OLD.id, OLD.hash, OLD.token, OLD.address, OLD.user_agent, OLD.created_at, OLD.expires_at) THEN
+        RAISE EXCEPTION 'session %: only its use and its data change', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'session_immutable';
+    END IF;
+    RETURN NEW;
 END
 $$;
 
@@ -727,6 +741,15 @@ CREATE TABLE public.lease (
     CONSTRAINT lease_term CHECK ((term >= 0))
 );
 
+CREATE TABLE public.login_link (
+    hash bytea NOT NULL,
+    token text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT login_link_hash CHECK ((octet_length(hash) = 32))
+);
+
 CREATE TABLE public.node (
     router text NOT NULL,
     name text NOT NULL,
@@ -787,6 +810,19 @@ CREATE TABLE public.receipt (
     confirmed bigint DEFAULT 0 NOT NULL,
     CONSTRAINT receipt_grade CHECK ((grade = ANY (ARRAY['fenced'::text, 'read_back'::text]))),
     CONSTRAINT receipt_revision CHECK ((revision >= 0))
+);
+
+CREATE TABLE public.session (
+    id text NOT NULL,
+    hash bytea NOT NULL,
+    token text NOT NULL,
+    data bytea DEFAULT '\x'::bytea NOT NULL,
+    address text NOT NULL,
+    user_agent text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT session_hash_length CHECK ((octet_length(hash) = 32))
 );
 
 CREATE TABLE public.spec_version (
@@ -901,6 +937,9 @@ ALTER TABLE ONLY public.instance
 ALTER TABLE ONLY public.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (environment);
 
+ALTER TABLE ONLY public.login_link
+    ADD CONSTRAINT login_link_pkey PRIMARY KEY (hash);
+
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (router, name);
 
@@ -915,6 +954,12 @@ ALTER TABLE ONLY public.reading
 
 ALTER TABLE ONLY public.receipt
     ADD CONSTRAINT receipt_pkey PRIMARY KEY (environment, router, node);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_hash UNIQUE (hash);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.spec_version
     ADD CONSTRAINT spec_version_pkey PRIMARY KEY (environment, version);
@@ -1034,6 +1079,8 @@ CREATE TRIGGER receipt_kept BEFORE DELETE ON public.receipt FOR EACH ROW EXECUTE
 
 CREATE TRIGGER receipt_not_emptied BEFORE TRUNCATE ON public.receipt FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('receipt_kept');
 
+CREATE TRIGGER session_guard BEFORE UPDATE ON public.session FOR EACH ROW EXECUTE FUNCTION public.session_guard();
+
 CREATE TRIGGER spec_version_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.spec_version FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('spec_version_immutable');
 
 CREATE TRIGGER switch_guard BEFORE UPDATE ON public.switch FOR EACH ROW EXECUTE FUNCTION public.switch_guard();
@@ -1081,6 +1128,9 @@ ALTER TABLE ONLY public.instance
 ALTER TABLE ONLY public.lease
     ADD CONSTRAINT lease_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
 
+ALTER TABLE ONLY public.login_link
+    ADD CONSTRAINT login_link_token_fkey FOREIGN KEY (token) REFERENCES public.token(id);
+
 ALTER TABLE ONLY public.promotion
     ADD CONSTRAINT promotion_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
 
@@ -1095,6 +1145,9 @@ ALTER TABLE ONLY public.reading
 
 ALTER TABLE ONLY public.receipt
     ADD CONSTRAINT receipt_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_token_fkey FOREIGN KEY (token) REFERENCES public.token(id);
 
 ALTER TABLE ONLY public.spec_version
     ADD CONSTRAINT spec_version_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
