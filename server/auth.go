@@ -115,7 +115,8 @@ func (s *server) touch(id string) {
 	}
 	s.tokens.touched[id] = now
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(s.running, saveTime)
+		// Nobody waits for this: it takes no connection from a command.
+		ctx, cancel := context.WithTimeout(store.For(s.running, store.Reads), saveTime)
 		defer cancel()
 		if err := s.Store.TouchToken(ctx, id); err != nil && s.running.Err() == nil {
 			s.Log.Warn("last use of a token not recorded", "token", id, "error", err)

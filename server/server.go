@@ -39,6 +39,7 @@ type server struct {
 	contract *api.Contract
 	metrics  *metrics
 	tokens   tokens
+	audits   chan struct{} // a place for each who may read the whole audit log
 	handler  http.Handler
 
 	running    context.Context // ends when the server stops: streams and waits end with it
@@ -74,7 +75,7 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	s := &server{Options: o, contract: contract,
+	s := &server{Options: o, contract: contract, audits: make(chan struct{}, auditsAtOnce),
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
 	s.running, s.stop = context.WithCancel(context.Background())
 	mux, err := s.mux()
