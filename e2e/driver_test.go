@@ -19,10 +19,10 @@ type driver struct {
 	second  int // the generation that comes and goes; 1 is the other one
 	asked   int // commands
 	acked   []acknowledged
-	longest time.Duration // that a command took until its answer was definite
-	problem error         // what ends it
-	wait    client.Wait   // what a command waits for
-	lenient bool          // an error of the service is asked again: it is made to fail
+	took    []time.Duration // by command, until its answer was definite
+	problem error           // what ends it
+	wait    client.Wait     // what a command waits for
+	lenient bool            // an error of the service is asked again: it is made to fail
 }
 
 // acknowledged is a command with its answer.
@@ -96,7 +96,7 @@ func (d *driver) send(ask asking) *client.Switch {
 	}) || refused != nil {
 		return nil
 	}
-	d.longest = max(d.longest, time.Since(begun))
+	d.took = append(d.took, time.Since(begun))
 	d.acked = append(d.acked, acknowledged{key, ask, *switchOf(sw)})
 	if !sw.Changed {
 		return sw
@@ -137,10 +137,12 @@ func (d *driver) cycle() {
 	}
 	if d.random.IntN(4) > 0 {
 		d.final(d.last())
+		d.rest()
 		for i := range 2 + d.random.IntN(6) {
 			share := 10 * (1 - i%2)
 			if sw := d.send(d.askWeights(d.second, share)); d.random.IntN(3) > 0 {
 				d.final(sw)
+				d.rest()
 			}
 		}
 	}
@@ -149,6 +151,15 @@ func (d *driver) cycle() {
 			d.final(sw)
 			return
 		}
+	}
+}
+
+// rest leaves the route as it is for a while, now and then: only then is it seen whether a node comes up on a route of
+// before.
+func (d *driver) rest() {
+	if d.random.IntN(3) == 0 {
+		pause := time.NewTimer(time.Duration(300+d.random.IntN(1200)) * time.Millisecond)
+		<-pause.C
 	}
 }
 

@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -128,6 +130,7 @@ func (x *storm) torment(r *replica, random *rand.Rand) {
 			x.stop(r, x.timing.leaseTTL+time.Duration(random.IntN(500))*time.Millisecond)
 		} else {
 			r.kill()
+			x.durable(r)
 			r.start("")
 		}
 		if !within(patience, func() bool { return r.gone() || r.status("/readyz") == http.StatusOK }) || r.gone() {
@@ -137,6 +140,30 @@ func (x *storm) torment(r *replica, random *rand.Rand) {
 		x.mu.Lock()
 		x.longest = max(x.longest, time.Since(begun))
 		x.mu.Unlock()
+	}
+}
+
+// durable checks that a replica which was killed comes up on no route of before those that it was seen at.
+func (x *storm) durable(r *replica) {
+	seen, err := x.tryText("SELECT environment || ' ' || revision FROM witness_receipt WHERE node = $1", r.name)
+	if err != nil {
+		x.Errorf("seed %d: %v", x.seed, err)
+	}
+	for _, line := range seen {
+		var environment string
+		var revision int64
+		if _, err := fmt.Sscan(line, &environment, &revision); err != nil {
+			x.Errorf("%q: %v", line, err)
+		}
+		var file struct{ State struct{ Revision int64 } }
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(r.config), "state", environment+".json"))
+		if err == nil {
+			err = json.Unmarshal(text, &file)
+		}
+		if err != nil || file.State.Revision < revision {
+			x.Errorf("seed %d: I3: replica %s was seen at revision %d of %s, and was killed with revision %d on its disk: %v",
+				x.seed, r.name, revision, environment, file.State.Revision, err)
+		}
 	}
 }
 
