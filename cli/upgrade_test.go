@@ -33,6 +33,10 @@ func startUpgrading(t *testing.T, postgres *pglocal.Server) *upgrading {
 	}
 	u := &upgrading{folder: t.TempDir(), link: filepath.Join(t.TempDir(), "viridian")}
 	u.become(t, path)
+	// A file that the first process has put aside already is no reason not to take over from it.
+	if err := os.WriteFile(filepath.Join(u.folder, "gone.json.bad"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	env := []string{"VIRIDIAN_DATABASE_URL=" + postgres.URL(database), "VIRIDIAN_STATE_DIR=" + u.folder}
 	u.process = startProgram(t, u.link, env, "serve", "--node-name", "n1", "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0",
 		"--shutdown-delay", "0s", "--drain-timeout", "20s", "--poll", "200ms")

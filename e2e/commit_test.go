@@ -57,7 +57,7 @@ func TestProveCommit(t *testing.T) {
 	slices.Sort(took)
 	acknowledged, longest, median := len(took), took[len(took)-1], took[len(took)/2]
 	switches, requests, _ := x.judge(drivers, flows)
-	if limit := time.Duration(count(20, 2)) * time.Second; longest > limit {
+	if limit := time.Duration(count(40, 2)) * time.Second; longest > limit {
 		t.Errorf("seed %d: an answer was definite after %v, want at most %v", seed, longest, limit)
 	}
 	if !c.done() || acknowledged < count(10, 400) {

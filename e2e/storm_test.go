@@ -31,8 +31,9 @@ func chooseSeed(t testing.TB) uint64 {
 	return rand.Uint64N(1_000_000)
 }
 
-// finalTime is how long a switch may take to be applied or superseded, once what holds it up is over.
-const finalTime = 5 * time.Second
+// finalTime is how long a switch may take to be applied or superseded, once what holds it up is over: 5 s, and more
+// where other tests keep the machine busy.
+var finalTime = time.Duration(count(30, 5)) * time.Second
 
 // TestProveStorm kills three replicas, and stops them for longer than a lease, over and over, while switches of several
 // environments go on under traffic. Every switch comes to its end, no node ever goes back, no answer changes, and no
@@ -207,8 +208,9 @@ func (x *storm) judge(drivers []*driver, flows []*trickle) (switches, requests, 
 	x.eventually("every switch is final", func() bool { return x.number("SELECT count(*) FROM switch WHERE status = 'committed'") == 0 })
 	for i, d := range drivers {
 		answers, without := flows[i].stop()
-		if d.problem != nil {
+		if d.problem != nil { // and it is not known what the route was
 			x.Errorf("seed %d: %v", x.seed, d.problem)
+			continue
 		}
 		x.eventually("every node is in order", d.inOrder)
 		v := routertest.Check(answers, d.flips)
