@@ -244,3 +244,21 @@ func TestServe_OneOfAStateFolder(t *testing.T) {
 	}
 	second.await(fmt.Sprintf(`the state folder %s belongs to process %d\n  fix: `, folder, first.cmd.Process.Pid))
 }
+
+// TestServe_EndsDuringAnUpgrade: who is told to end leaves nobody behind, however far the new process has come.
+func TestServe_EndsDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	needPostgres(t)
+	u := startUpgrading(t, newPostgres(t))
+	u.upgrade()
+	u.await("upgrading: a new process gets ready to take over")
+	_ = syscall.Kill(-u.cmd.Process.Pid, syscall.SIGTERM) // as systemd does, to all that are there
+	if code := u.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	eventually(t, "no process is left", func() bool { return len(users(t, u.link)) == 0 })
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(u.proxy, "http://")); err == nil {
+		_ = conn.Close()
+		t.Error("somebody still listens")
+	}
+}
