@@ -261,7 +261,9 @@ func foreignIsLeft(t *testing.T, change func(*rollout.Environment)) {
 		t.Errorf("%d lines in the log:\n%s", n, log.text())
 	}
 	// It is understood again, and the newer one is gone.
-	r.store.change("shop", func(e *rollout.Environment) { e.Spec, e.Switch, e.Generations = ours.Spec, ours.Switch, ours.Generations })
+	r.store.change("shop", func(e *rollout.Environment) {
+		e.Spec, e.Switch, e.Generations = ours.Spec, ours.Switch, ours.Generations
+	})
 	if err := r.store.ReleaseLeases(t.Context(), "newer"); err != nil {
 		t.Fatal(err)
 	}
