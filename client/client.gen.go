@@ -769,7 +769,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, token.created
+	// Examples: generation.ready, switch.applied, route.drifted, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -785,7 +785,7 @@ type EventPage struct {
 	NextCursor *Cursor `json:"next_cursor"`
 }
 
-// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 type ExpectedRevision = int64
 
 // FieldError One thing that is wrong.
@@ -1108,7 +1108,7 @@ type Problem struct {
 
 // PromoteRequest How to promote.
 type PromoteRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Skip capacity, validation age and requirements; needs the role operator.
@@ -1195,7 +1195,8 @@ type Receipt struct {
 	Revision    int64  `json:"revision"`
 	Router      string `json:"router"`
 
-	// State The receipt held against the route.
+	// State The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+	// the database does not know.
 	State ReceiptState `json:"state"`
 
 	// Weights Shares of traffic in percent by generation number. They sum to 100; empty when nothing serves.
@@ -1204,7 +1205,8 @@ type Receipt struct {
 	Weights Weights `json:"weights"`
 }
 
-// ReceiptState The receipt held against the route.
+// ReceiptState The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+// the database does not know.
 type ReceiptState string
 
 // RegisterRequest A new generation.
@@ -1286,7 +1288,7 @@ type Role string
 
 // RollbackRequest Where from and where to.
 type RollbackRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Go to a target that is known to be unhealthy; needs the role operator.
@@ -1467,7 +1469,8 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+	// Kind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+	// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1490,7 +1493,8 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+// SwitchKind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.
@@ -1621,7 +1625,7 @@ type Weights map[string]int
 
 // WeightsRequest A split by hand.
 type WeightsRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Reason Why, in a person's words; recorded, never parsed.
