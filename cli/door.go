@@ -79,9 +79,17 @@ func (d *door) leaving() bool { return d.ending.Load() && !d.passed.Load() }
 
 // close goes on for the time of delay, asking clients to connect anew; then accepts no more, and gives what is open
 // the time of drain. It returns how many requests and connections were still open then; cut ends those.
+//
+// A door that was passed accepts no more at once. There is no hurry then, and a connection is closed only when none
+// was asked anything for the time of delay: whoever asks at that very moment is lost.
 func (d *door) close(delay, drain time.Duration) int64 {
 	d.ending.Store(true)
-	wait(delay)
+	silence := lastOrders
+	if d.passed.Load() {
+		silence = max(silence, delay)
+	} else {
+		wait(delay)
+	}
 	d.listener.Close()
 	<-d.stopped
 	patience, cancel := context.WithTimeout(context.Background(), drain)
@@ -89,7 +97,7 @@ func (d *door) close(delay, drain time.Duration) int64 {
 	// Whoever could connect has a moment to send a request; after that, what is connected is idle or is being answered.
 	for before := int64(-1); before != d.begun.Load() && patience.Err() == nil; {
 		before = d.begun.Load()
-		wait(lastOrders)
+		wait(silence)
 	}
 	_ = d.server.Shutdown(patience) // waits for requests, but not for upgraded connections
 	for d.open.Load() > 0 && patience.Err() == nil {

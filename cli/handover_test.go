@@ -19,7 +19,7 @@ import (
 
 // recorder is a router that remembers what it was told.
 type recorder struct {
-	router.Router
+	ownRouter
 	calls []any
 	open  map[int]int
 	err   error
@@ -44,7 +44,7 @@ func (r *recorder) Observe(context.Context, string) (router.Observation, error) 
 }
 
 // connectTwin makes a router of this process and its predecessor. The predecessor's process is a sleeping one.
-func connectTwin(t *testing.T, own, old router.Router) (*twin, *exec.Cmd) {
+func connectTwin(t *testing.T, own, old ownRouter) (*twin, *exec.Cmd) {
 	t.Helper()
 	near, far := net.Pipe()
 	server := rpc.NewServer()
@@ -66,7 +66,7 @@ func connectTwin(t *testing.T, own, old router.Router) (*twin, *exec.Cmd) {
 		<-p.conn.ended
 		p.close()
 	})
-	return &twin{Router: own, old: p, log: slog.New(slog.DiscardHandler)}, sleeper
+	return &twin{ownRouter: own, old: p, log: slog.New(slog.DiscardHandler)}, sleeper
 }
 
 var (

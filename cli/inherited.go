@@ -27,6 +27,8 @@ type handover struct {
 	PID     int             `json:"pid"`     // of the predecessor
 	Systemd bool            `json:"systemd"` // the listeners came from systemd at first
 	Sockets []handoverEntry `json:"sockets"`
+	// Unreadable counts the state files that the predecessor could not read.
+	Unreadable int `json:"unreadable"`
 }
 
 type handoverEntry struct {
@@ -39,6 +41,7 @@ type inherited struct {
 	listeners   map[string]inheritedListener
 	systemd     bool // systemd holds the listeners too, and keeps them when this process ends
 	predecessor *predecessor
+	unreadable  int // state files that the predecessor could not read either
 }
 
 type inheritedListener struct {
@@ -59,7 +62,7 @@ func inherit() (*inherited, error) {
 	if err := json.Unmarshal([]byte(text), &h); err != nil {
 		return nil, fmt.Errorf("%s is not what a predecessor writes: %w", handoverEnv, err)
 	}
-	in := &inherited{listeners: map[string]inheritedListener{}, systemd: h.Systemd}
+	in := &inherited{listeners: map[string]inheritedListener{}, systemd: h.Systemd, unreadable: h.Unreadable}
 	for i, entry := range h.Sockets {
 		fd := 3 + i
 		unix.CloseOnExec(fd)

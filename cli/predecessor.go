@@ -78,14 +78,20 @@ func (p *predecessor) call(method string, within time.Duration, args, reply any)
 // twin is this process's own router and, as long as it is there, the predecessor's: both serve as one node, and a route
 // is applied when both have it. What else a node is told takes no traffic from anywhere, and is this process's alone.
 type twin struct {
-	router.Router
+	ownRouter
 	old *predecessor
 	log *slog.Logger
 }
 
+// ownRouter is all that the loops ask of this process's router.
+type ownRouter interface {
+	router.Router
+	Environments() []string
+}
+
 // Stage makes the generation known to both.
 func (t *twin) Stage(ctx context.Context, fence router.Fence, route rollout.Route, g rollout.Generation) error {
-	err := t.Router.Stage(ctx, fence, route, g)
+	err := t.ownRouter.Stage(ctx, fence, route, g)
 	if err == nil {
 		t.follow("Stage", &StageCall{fence, route, rollout.Generation{Environment: g.Environment, Number: g.Number, Groups: g.Groups}}, new(bool))
 	}
@@ -95,7 +101,7 @@ func (t *twin) Stage(ctx context.Context, fence router.Fence, route rollout.Rout
 // Apply moves the traffic of both. When only this process's file could not be written, the traffic has moved, and the
 // other one's has to as well.
 func (t *twin) Apply(ctx context.Context, fence router.Fence, route rollout.Route) error {
-	err := t.Router.Apply(ctx, fence, route)
+	err := t.ownRouter.Apply(ctx, fence, route)
 	if !errors.Is(err, router.ErrStale) && !errors.Is(err, router.ErrDiverged) && !errors.Is(err, router.ErrNotStaged) {
 		t.follow("Apply", &ApplyCall{fence, route}, new(bool))
 	}
@@ -104,7 +110,7 @@ func (t *twin) Apply(ctx context.Context, fence router.Fence, route rollout.Rout
 
 // Observe counts what is open on both.
 func (t *twin) Observe(ctx context.Context, environment string) (router.Observation, error) {
-	o, err := t.Router.Observe(ctx, environment)
+	o, err := t.ownRouter.Observe(ctx, environment)
 	if err != nil {
 		return o, err
 	}

@@ -108,8 +108,8 @@ func (r *replica) openProxy() error {
 		return err
 	}
 	loaded, bad := r.router.Loaded()
-	if bad > 0 && !r.inherited.predecessor.gone() {
-		return fmt.Errorf("%d state files cannot be read", bad)
+	if bad > r.inherited.unreadable && !r.inherited.predecessor.gone() {
+		return fmt.Errorf("%d state files cannot be read", bad-r.inherited.unreadable)
 	}
 	l, err := r.inherited.listen(socketProxy, r.config.ProxyListen, "proxy.listen (--proxy-listen)")
 	if err != nil {
@@ -171,7 +171,7 @@ func (r *replica) options() controller.Options {
 		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
 	}
 	if old := r.inherited.predecessor; old != nil {
-		o.Store, o.Local = &heir{Store: r.store}, &twin{Router: r.router, old: old, log: r.log}
+		o.Store, o.Local = &heir{Store: r.store}, &twin{ownRouter: r.router, old: old, log: r.log}
 	}
 	return o
 }

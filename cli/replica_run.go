@@ -42,9 +42,7 @@ func (r *replica) run(ctx context.Context) error {
 		next, failure = r.watch(ctx, parts, d)
 		d.endWorker()
 	}
-	delay := r.config.ShutdownDelay
 	if next != nil {
-		delay = 0 // clients need not go anywhere
 		r.api.pass()
 		r.proxy.pass()
 		r.log.Info("another process has taken over; finishing what was begun", "successor", next.cmd.Process.Pid)
@@ -53,8 +51,8 @@ func (r *replica) run(ctx context.Context) error {
 		r.tellSystemd(daemon.SdNotifyStopping)
 	}
 	var servers sync.WaitGroup
-	servers.Go(func() { r.api.shutdown(delay) })
-	servers.Go(func() { r.proxy.shutdown(delay, r.config.DrainTimeout) })
+	servers.Go(func() { r.api.shutdown(r.config.ShutdownDelay) })
+	servers.Go(func() { r.proxy.shutdown(r.config.ShutdownDelay, r.config.DrainTimeout) })
 	servers.Wait()
 	endAPI()
 	endProxy()

@@ -78,7 +78,7 @@ func settings() []setting {
 			usage: "1s to 1h, the same on every replica: a replica that is silent for this long is no longer waited for by switches"},
 		{key: "shutdown_delay", preset: is("1s"),
 			take:  within(func(c *config) *time.Duration { return &c.ShutdownDelay }, 0, time.Hour),
-			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew"},
+			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew; after an upgrade, how long the old process waits for silence before it closes idle connections"},
 		{key: "drain_timeout", preset: is("30s"),
 			take:  within(func(c *config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
 			usage: "0s to 24h: how long requests and connections in flight may then go on before they are cut"},

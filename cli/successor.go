@@ -63,6 +63,7 @@ func (r *replica) startSuccessor() (*successor, error) {
 		}
 	}()
 	h := handover{PID: os.Getpid(), Systemd: r.inherited.systemd, Sockets: []handoverEntry{{Name: socketControl}}}
+	_, h.Unreadable = r.router.Loaded()
 	for _, d := range []struct {
 		door    *door
 		name    string

@@ -33,6 +33,10 @@ func startUpgrading(t *testing.T, postgres *pglocal.Server) *upgrading {
 	}
 	u := &upgrading{folder: t.TempDir(), link: filepath.Join(t.TempDir(), "viridian")}
 	u.become(t, path)
+	// A file that the first process has put aside already is no reason not to take over from it.
+	if err := os.WriteFile(filepath.Join(u.folder, "gone.json.bad"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	env := []string{"VIRIDIAN_DATABASE_URL=" + postgres.URL(database), "VIRIDIAN_STATE_DIR=" + u.folder}
 	u.process = startProgram(t, u.link, env, "serve", "--node-name", "n1", "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0",
 		"--shutdown-delay", "0s", "--drain-timeout", "20s", "--poll", "200ms")
@@ -239,4 +243,22 @@ func TestServe_OneOfAStateFolder(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	second.await(fmt.Sprintf(`the state folder %s belongs to process %d\n  fix: `, folder, first.cmd.Process.Pid))
+}
+
+// TestServe_EndsDuringAnUpgrade: who is told to end leaves nobody behind, however far the new process has come.
+func TestServe_EndsDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	needPostgres(t)
+	u := startUpgrading(t, newPostgres(t))
+	u.upgrade()
+	u.await("upgrading: a new process gets ready to take over")
+	_ = syscall.Kill(-u.cmd.Process.Pid, syscall.SIGTERM) // as systemd does, to all that are there
+	if code := u.exit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	eventually(t, "no process is left", func() bool { return len(users(t, u.link)) == 0 })
+	if conn, err := net.Dial("tcp", strings.TrimPrefix(u.proxy, "http://")); err == nil {
+		_ = conn.Close()
+		t.Error("somebody still listens")
+	}
 }

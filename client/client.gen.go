@@ -476,6 +476,24 @@ func (e Wait) Valid() bool {
 	}
 }
 
+// Defines values for ExportAuditParamsFormat.
+const (
+	ExportAuditParamsFormatCsv    ExportAuditParamsFormat = "csv"
+	ExportAuditParamsFormatNdjson ExportAuditParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsFormat enum.
+func (e ExportAuditParamsFormat) Valid() bool {
+	switch e {
+	case ExportAuditParamsFormatCsv:
+		return true
+	case ExportAuditParamsFormatNdjson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Artifact What the instances run and where it was built from.
 type Artifact struct {
 	// Digest Examples: sha256:5f70bf18a086
@@ -483,6 +501,73 @@ type Artifact struct {
 
 	// Source The commit an artifact was built from.
 	Source *Source `json:"source,omitempty"`
+}
+
+// AuditAnchor The last event that was pruned. The chain begins behind it.
+type AuditAnchor struct {
+	At       time.Time `json:"at"`
+	Event    int64     `json:"event"`
+	Hash     string    `json:"hash"`
+	Position int64     `json:"position"`
+}
+
+// AuditChain One hash chain, and how far it is right.
+type AuditChain struct {
+	// Environment Empty for the chain of what belongs to none.
+	Environment string `json:"environment"`
+
+	// Events How many events were verified.
+	Events int64 `json:"events"`
+
+	// Fault The first thing that is wrong.
+	Fault *AuditFault `json:"fault,omitempty"`
+
+	// Head The hash of that event. Note it elsewhere.
+	Head   string `json:"head"`
+	Intact bool   `json:"intact"`
+
+	// LastEvent The number of the last event that is right; 0 for none.
+	LastEvent int64 `json:"last_event"`
+
+	// Length How many events it ever had, up to the last one that is right.
+	Length int64 `json:"length"`
+
+	// Pruned The last event that was pruned. The chain begins behind it.
+	Pruned *AuditAnchor `json:"pruned,omitempty"`
+}
+
+// AuditFault The first thing that is wrong.
+type AuditFault struct {
+	// Event The number of the event that shows it; left out where there is none.
+	Event *int64 `json:"event,omitempty"`
+
+	// Position The place in the chain.
+	Position int64  `json:"position"`
+	Problem  string `json:"problem"`
+}
+
+// AuditNoted defines model for AuditNoted.
+type AuditNoted struct {
+	Environment *string `json:"environment,omitempty"`
+
+	// Found An event with this hash is in a chain that is right up to it: nothing before it was changed.
+	Found    bool   `json:"found"`
+	Hash     string `json:"hash"`
+	Position *int64 `json:"position,omitempty"`
+}
+
+// AuditReport defines model for AuditReport.
+type AuditReport struct {
+	Chains []AuditChain `json:"chains"`
+
+	// Intact Nothing at all is wrong.
+	Intact bool `json:"intact"`
+
+	// Noted What became of each hash that was given.
+	Noted []AuditNoted `json:"noted"`
+
+	// Problem What is wrong with the log beyond its chains; empty for nothing.
+	Problem string `json:"problem"`
 }
 
 // Automation Whether generations with `promote` may be promoted by themselves.
@@ -688,7 +773,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, token.created
+	// Examples: generation.ready, switch.applied, route.drifted, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -704,7 +789,7 @@ type EventPage struct {
 	NextCursor *Cursor `json:"next_cursor"`
 }
 
-// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 type ExpectedRevision = int64
 
 // FieldError One thing that is wrong.
@@ -1034,7 +1119,7 @@ type Problem struct {
 
 // PromoteRequest How to promote.
 type PromoteRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Skip capacity, validation age and requirements; needs the role operator.
@@ -1121,7 +1206,8 @@ type Receipt struct {
 	Revision    int64  `json:"revision"`
 	Router      string `json:"router"`
 
-	// State The receipt held against the route.
+	// State The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+	// the database does not know.
 	State ReceiptState `json:"state"`
 
 	// Weights Shares of traffic in percent by generation number. They sum to 100; empty when nothing serves.
@@ -1130,7 +1216,8 @@ type Receipt struct {
 	Weights Weights `json:"weights"`
 }
 
-// ReceiptState The receipt held against the route.
+// ReceiptState The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+// the database does not know.
 type ReceiptState string
 
 // RegisterRequest A new generation.
@@ -1212,7 +1299,7 @@ type Role string
 
 // RollbackRequest Where from and where to.
 type RollbackRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Go to a target that is known to be unhealthy; needs the role operator.
@@ -1401,7 +1488,8 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+	// Kind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+	// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1424,7 +1512,8 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+// SwitchKind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.
@@ -1569,7 +1658,7 @@ type Weights map[string]int
 
 // WeightsRequest A split by hand.
 type WeightsRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Reason Why, in a person's words; recorded, never parsed.
@@ -1578,6 +1667,11 @@ type WeightsRequest struct {
 	// Weights Shares in percent by generation number; they sum to 100.
 	Weights map[string]int `json:"weights"`
 }
+
+// AuditEnvironmentQuery Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+//
+// Examples: shop
+type AuditEnvironmentQuery = Name
 
 // CursorQuery defines model for CursorQuery.
 type CursorQuery = string
@@ -1617,6 +1711,30 @@ type TimeoutQuery = Duration
 
 // WaitQuery How far a switch has to have come.
 type WaitQuery = Wait
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// After Only events with a higher number than this.
+	After *EventAfterQuery `form:"after,omitempty" json:"after,omitempty"`
+
+	// Format One JSON object in each line, or a table.
+	Format *ExportAuditParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportAuditParamsFormat defines parameters for ExportAudit.
+type ExportAuditParamsFormat string
+
+// VerifyAuditParams defines parameters for VerifyAudit.
+type VerifyAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Head A hash that was noted earlier; may be given several times.
+	Head *[]string `form:"head,omitempty" json:"head,omitempty"`
+}
 
 // ListEnvironmentsParams defines parameters for ListEnvironments.
 type ListEnvironmentsParams struct {
@@ -1987,6 +2105,39 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 
 // The interface specification for the client above.
 type ClientInterface interface {
+
+	// ExportAudit Export the audit log
+	//
+	// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+	// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+	// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+	// verify.
+	//
+	// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+	//
+	// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+	ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyAudit Verify the audit log
+	//
+	// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+	// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+	// a few at a time are let in.
+	//
+	// What it finds:
+	//
+	// - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+	//   its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+	// - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+	//   which an event `audit.pruned` in the chain repeats.
+	// - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+	//   events there are in all.
+	// - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+	//   elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+	//   next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+	//
+	// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+	VerifyAudit(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEnvironments List environments
 	//
@@ -2448,6 +2599,59 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/whoami (the `Whoami` operationId).
 	Whoami(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ExportAudit Export the audit log
+//
+// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+// verify.
+//
+// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//
+// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+func (c *Client) ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyAudit Verify the audit log
+//
+// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+// a few at a time are let in.
+//
+// What it finds:
+//
+//   - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+//     its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+//   - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+//     which an event `audit.pruned` in the chain repeats.
+//   - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+//     events there are in all.
+//   - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+//     elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+//     next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+//
+// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+func (c *Client) VerifyAudit(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListEnvironments List environments
@@ -3369,6 +3573,150 @@ func (c *Client) Whoami(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewExportAuditRequest constructs an http.Request for the ExportAudit method
+func NewExportAuditRequest(server string, params *ExportAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewVerifyAuditRequest constructs an http.Request for the VerifyAudit method
+func NewVerifyAuditRequest(server string, params *VerifyAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Head != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "head", *params.Head, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListEnvironmentsRequest constructs an http.Request for the ListEnvironments method
@@ -5621,6 +5969,43 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ExportAuditWithResponse Export the audit log
+	//
+	// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+	// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+	// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+	// verify.
+	//
+	// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+	ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error)
+
+	// VerifyAuditWithResponse Verify the audit log
+	//
+	// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+	// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+	// a few at a time are let in.
+	//
+	// What it finds:
+	//
+	// - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+	//   its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+	// - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+	//   which an event `audit.pruned` in the chain repeats.
+	// - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+	//   events there are in all.
+	// - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+	//   elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+	//   next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+	VerifyAuditWithResponse(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*VerifyAuditResponse, error)
+
 	// ListEnvironmentsWithResponse List environments
 	//
 	// Lists the environments that the token may see, by name. Deleted ones are left out.
@@ -6129,6 +6514,95 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/whoami (the `Whoami` operationId).
 	WhoamiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WhoamiResponse, error)
+}
+
+type ExportAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifyAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReport
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyAuditResponse) GetJSON200() *AuditReport {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListEnvironmentsResponse struct {
@@ -7834,6 +8308,55 @@ func (r WhoamiResponse) ContentType() string {
 	return ""
 }
 
+// ExportAuditWithResponse Export the audit log
+//
+// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+// verify.
+//
+// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+func (c *ClientWithResponses) ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error) {
+	rsp, err := c.ExportAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportAuditResponse(rsp)
+}
+
+// VerifyAuditWithResponse Verify the audit log
+//
+// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+// a few at a time are let in.
+//
+// What it finds:
+//
+//   - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+//     its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+//   - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+//     which an event `audit.pruned` in the chain repeats.
+//   - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+//     events there are in all.
+//   - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+//     elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+//     next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+func (c *ClientWithResponses) VerifyAuditWithResponse(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*VerifyAuditResponse, error) {
+	rsp, err := c.VerifyAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyAuditResponse(rsp)
+}
+
 // ListEnvironmentsWithResponse List environments
 //
 // Lists the environments that the token may see, by name. Deleted ones are left out.
@@ -8617,6 +9140,65 @@ func (c *ClientWithResponses) WhoamiWithResponse(ctx context.Context, reqEditors
 		return nil, err
 	}
 	return ParseWhoamiResponse(rsp)
+}
+
+// ParseExportAuditResponse parses an HTTP response from a ExportAuditWithResponse call
+func ParseExportAuditResponse(rsp *http.Response) (*ExportAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifyAuditResponse parses an HTTP response from a VerifyAuditWithResponse call
+func ParseVerifyAuditResponse(rsp *http.Response) (*VerifyAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListEnvironmentsResponse parses an HTTP response from a ListEnvironmentsWithResponse call

@@ -19,10 +19,11 @@ type driver struct {
 	second  int // the generation that comes and goes; 1 is the other one
 	asked   int // commands
 	acked   []acknowledged
-	longest time.Duration // that a command took until its answer was definite
-	problem error         // what ends it
-	wait    client.Wait   // what a command waits for
-	lenient bool          // an error of the service is asked again: it is made to fail
+	took    []time.Duration // by command, until its answer was definite
+	problem error           // what ends it
+	trouble string          // of the last try of a call
+	wait    client.Wait     // what a command waits for
+	lenient bool            // an error of the service is asked again: it is made to fail
 }
 
 // acknowledged is a command with its answer.
@@ -57,12 +58,12 @@ func (d *driver) anyhow(what string, call func(ctx context.Context, door *shop) 
 	if d.problem != nil {
 		return false
 	}
-	if !within(patience, func() bool {
+	if !within(4*patience, func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), attempt)
 		defer cancel()
 		return call(ctx, d.door())
 	}) {
-		d.problem = fmt.Errorf("%s: %s not after %v", d.name, what, patience)
+		d.problem = fmt.Errorf("%s: %s not after %v; the last try: %s", d.name, what, 4*patience, d.trouble)
 	}
 	return d.problem == nil
 }
@@ -76,6 +77,7 @@ func (d *driver) send(ask asking) *client.Switch {
 	var refused *client.Problem
 	if !d.anyhow("a definite answer", func(ctx context.Context, door *shop) bool {
 		reached, committed, problem, err := ask(ctx, door, key)
+		d.trouble = fmt.Sprintf("%s by %s: %+v %v", key, door.replica.name, problem, err)
 		switch {
 		case err != nil:
 			return false
@@ -96,7 +98,7 @@ func (d *driver) send(ask asking) *client.Switch {
 	}) || refused != nil {
 		return nil
 	}
-	d.longest = max(d.longest, time.Since(begun))
+	d.took = append(d.took, time.Since(begun))
 	d.acked = append(d.acked, acknowledged{key, ask, *switchOf(sw)})
 	if !sw.Changed {
 		return sw
@@ -137,10 +139,12 @@ func (d *driver) cycle() {
 	}
 	if d.random.IntN(4) > 0 {
 		d.final(d.last())
+		d.rest()
 		for i := range 2 + d.random.IntN(6) {
 			share := 10 * (1 - i%2)
 			if sw := d.send(d.askWeights(d.second, share)); d.random.IntN(3) > 0 {
 				d.final(sw)
+				d.rest()
 			}
 		}
 	}
@@ -149,6 +153,15 @@ func (d *driver) cycle() {
 			d.final(sw)
 			return
 		}
+	}
+}
+
+// rest leaves the route as it is for a while, now and then: only then is it seen whether a node comes up on a route of
+// before.
+func (d *driver) rest() {
+	if d.random.IntN(3) == 0 {
+		pause := time.NewTimer(time.Duration(300+d.random.IntN(1200)) * time.Millisecond)
+		<-pause.C
 	}
 }
 
@@ -165,6 +178,7 @@ func (d *driver) last() *client.Switch {
 func (d *driver) candidateReady() {
 	d.anyhow("the second generation can be promoted", func(ctx context.Context, door *shop) bool {
 		res, err := door.client.ShowGenerationWithResponse(ctx, d.name, d.second)
+		d.trouble = fmt.Sprintf("by %s: %v %s", door.replica.name, err, body(res))
 		if err != nil || res.JSON200 == nil {
 			return false
 		}
@@ -174,6 +188,7 @@ func (d *driver) candidateReady() {
 			return false
 		case client.GenerationStateReady:
 			plan, err := door.client.PlanPromotionWithResponse(ctx, d.name, d.second, client.PlanPromotionJSONRequestBody{})
+			d.trouble = fmt.Sprintf("by %s: %v %s", door.replica.name, err, body(plan))
 			return err == nil && plan.JSON200 != nil && plan.JSON200.Promotable
 		}
 		return false

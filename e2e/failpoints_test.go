@@ -107,7 +107,7 @@ func newCells(t *testing.T, seed uint64) *cells {
 // said to have failed is not recorded again.
 func (c *cells) until(armed map[failpoint.Name]string) {
 	c.Helper()
-	for range 4 {
+	for range 8 {
 		maps.DeleteFunc(armed, func(name failpoint.Name, _ string) bool { return c.hit[name] })
 		if len(armed) == 0 {
 			return

@@ -26,6 +26,7 @@ func TestProveUpgrade(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	l := newLab(t)
+	l.timing.shutdownDelay = time.Second
 	a, b := l.replica("a"), l.replica("b")
 	a.start("")
 	a.outlived()

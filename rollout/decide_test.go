@@ -107,6 +107,29 @@ func TestDecide_AppliesAgain(t *testing.T) {
 	}
 }
 
+// A node that would refuse the route is not asked again and again: a switch is on its way that it takes.
+func TestDecide_DoesNotApplyInVain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	w.e.Readings = nil // so that no recover is made at once
+	w.now = w.now.Add(time.Second)
+	for name, change := range map[string]func(*Receipt){
+		"drifted": func(r *Receipt) { r.Hash = "x" },
+		"ahead":   func(r *Receipt) { r.Revision++ },
+	} {
+		r := w.receiptOf(w.e.Nodes[0])
+		change(&r)
+		r.Error, r.SpecVersion = "refused", r.SpecVersion-1
+		e := w.e.Witnessed(w.e.Nodes[0], r, []int{1})
+		for _, a := range Decide(e, w.now) {
+			if a.Kind == ActApply && a.Node == "a" {
+				t.Errorf("%s: applied", name)
+			}
+		}
+	}
+}
+
 func TestDecide_AppliesInANewIncarnation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

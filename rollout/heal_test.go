@@ -98,7 +98,9 @@ func TestHeal_Backoff(t *testing.T) {
 			}
 			tr = w.pass(pause).settle()
 		}
-		heals++
+		if heals++; heals > 1000 {
+			t.Fatalf("%d heals in %s", heals, w.now.Sub(begun))
+		}
 		events += len(tr.Events)
 		w.applied()
 	}

@@ -135,6 +135,11 @@ func TestRecover_HeldWhileTheTargetIsDead(t *testing.T) {
 		t.Errorf("generation 2 is without weight since %d", w.e.UnweightedRevisionOf(2))
 	}
 
+	w = held() // there is nothing better, and a person says so
+	w.health(1, 0)
+	w.changes(w.rollback(RollbackCommand{To: 1, Force: true}))
+	w.recovered(w.settle(), 7)
+
 	w = held() // a new generation is registered on top of what was lost, staged and promoted
 	n := w.register(false)
 	w.staged(n)
@@ -264,9 +269,9 @@ func TestRecover_NothingIsTakenOutOnOldWord(t *testing.T) {
 		t.Fatal("not cleanable before")
 	}
 	w.now = w.now.Add(time.Second)
-	w.sees(w.future(0, 6, never))
+	w.sees(w.future(0, 6, 5))
 	if g := w.gen(never); w.e.Cleanable(g, w.now) {
-		t.Error("cleanable while a node serves it")
+		t.Error("cleanable while nobody knows what has become of it")
 	}
 	w.recovered(w.healthy(2), 7)
 	w.pass(time.Hour)
@@ -276,6 +281,23 @@ func TestRecover_NothingIsTakenOutOnOldWord(t *testing.T) {
 	}
 	w.applied()
 	w.pass(time.Hour).settle()
+	if g := w.gen(never); !w.e.Cleanable(g, w.now) {
+		t.Error("not cleanable in the end")
+	}
+}
+
+func TestCleanUp_NotWhatANodeServes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	never := w.ready()
+	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: never}, w.now))
+	w.sees(w.drift(0, never)) // by hand
+	w.pass(time.Hour)
+	if g := w.gen(never); w.e.Cleanable(g, w.now) {
+		t.Error("cleanable while a node serves it")
+	}
+	w.applied()
 	if g := w.gen(never); !w.e.Cleanable(g, w.now) {
 		t.Error("not cleanable in the end")
 	}

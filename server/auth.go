@@ -120,7 +120,8 @@ func (s *server) note(key string, record func(ctx context.Context) error) {
 	}
 	s.tokens.touched[key] = now
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(s.running, saveTime)
+		// Nobody waits for this: it takes no connection from a command.
+		ctx, cancel := context.WithTimeout(store.For(s.running, store.Reads), saveTime)
 		defer cancel()
 		if err := record(ctx); err != nil && s.running.Err() == nil {
 			s.Log.Warn("last use not recorded", "of", key, "error", err)

@@ -80,6 +80,7 @@ func TestEveryOperation(t *testing.T) {
 	w.guards(c)
 	w.reading(c)
 	w.access(c)
+	w.audited(c)
 	w.operations()
 	w.ending(c)
 

@@ -49,6 +49,8 @@ var policy = map[Action]Role{
 	"switch.show":               Viewer,
 	"event.list":                Viewer,
 	"event.stream":              Viewer,
+	"audit.verify":              Viewer,
+	"audit.export":              Viewer,
 	"router.list":               Viewer,
 	"operations.metrics":        Viewer,
 	"session.list":              Viewer,

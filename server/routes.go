@@ -51,6 +51,8 @@ func (s *server) list() []route {
 		{method: "PUT", path: "/v1/environments/{environment}/retention", action: "retention.set", handler: h.SetRetention},
 		{method: "GET", path: "/v1/events", action: "event.list", handler: h.ListEvents},
 		{method: "GET", path: "/v1/events/stream", action: "event.stream", handler: h.StreamEvents},
+		{method: "GET", path: "/v1/audit/verify", action: "audit.verify", handler: h.VerifyAudit, long: true},
+		{method: "GET", path: "/v1/audit/export", action: "audit.export", handler: h.ExportAudit, long: true},
 		{method: "GET", path: "/v1/tokens", action: "token.list", handler: h.ListTokens},
 		{method: "POST", path: "/v1/tokens", action: "token.create", handler: h.CreateToken},
 		{method: "DELETE", path: "/v1/tokens/{id}", action: "token.delete", handler: h.DeleteToken},
@@ -71,6 +73,7 @@ type route struct {
 	method, path string
 	action       Action
 	handler      http.HandlerFunc
+	long         bool // reads so much that it may take minutes
 
 	operation    string // operationId
 	parameters   []*openapi3.Parameter

@@ -52,6 +52,7 @@ type server struct {
 	contract *api.Contract
 	metrics  *metrics
 	tokens   tokens
+	audits   chan struct{} // a place for each who may read the whole audit log
 	handler  http.Handler
 	bodies   map[string]*openapi3.Schema // of the contract, by operation
 
@@ -102,7 +103,7 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	}
 	data := o.Store.SessionData(o.SessionIdle)
 	s := &server{Options: o, contract: contract, bodies: map[string]*openapi3.Schema{}, sessionData: data, sessions: newSessions(data, o.SessionLifetime),
-		crossOrigin: http.NewCrossOriginProtection(), logins: newLoginLimit(),
+		crossOrigin: http.NewCrossOriginProtection(), logins: newLoginLimit(), audits: make(chan struct{}, auditsAtOnce),
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
 	s.running, s.stop = context.WithCancel(context.Background())
 	s.board = newBoard(s)

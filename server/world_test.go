@@ -58,7 +58,12 @@ type loops bool
 // newWorld makes one. change, if given, edits what its loops and use cases are made of.
 func newWorld(t *testing.T, run loops, change ...func(*controller.Options)) *world {
 	t.Helper()
-	w := &world{t: t, database: storetest.Database(t), logs: &lockedBuffer{}, tokens: map[string]string{},
+	return newWorldOn(t, storetest.Database(t), run)
+}
+
+func newWorldOn(t *testing.T, database string, run loops) *world {
+	t.Helper()
+	w := &world{t: t, database: database, logs: &lockedBuffer{}, tokens: map[string]string{},
 		node: rollout.Node{Router: "builtin", Name: "edge-1", Incarnation: "1-1", Version: "test"}}
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := clockwork.NewRealClock()

@@ -64,15 +64,6 @@ func (r auditReader) overview(ctx context.Context, scope AuditScope) (o overview
 	return o, err
 }
 
-// queueAnchor reads where a chain begins by now.
-func queueAnchor(b *batch, anchor **audit.Anchor, environment string) {
-	*anchor = nil
-	b.each(`SELECT position, event, at, hash FROM event_anchor WHERE environment = $1`, func(row pgx.CollectableRow) error {
-		*anchor = &audit.Anchor{}
-		return row.Scan(&(*anchor).Position, &(*anchor).Event, &(*anchor).At, &(*anchor).Hash)
-	}, environment)
-}
-
 const auditColumns = `id, environment, position, kind, actor, at, revision, generation, data::text, prev_hash, hash`
 
 // scanAudit reads an event without looking into its data.

@@ -68,12 +68,13 @@ func (r auditReader) verifyChain(ctx context.Context, k known, last int64, noted
 			return audit.Chain{}, err
 		}
 		if w.Verified() < k.end.Length && try < verifyAgain {
-			var anchor *audit.Anchor
-			if err := r.view(ctx, func(b *batch) { queueAnchor(b, &anchor, k.environment) }); err != nil {
+			// What is missing may have been pruned meanwhile. The event that tells so is behind the end as it was.
+			now, err := r.overview(ctx, AuditScope{Environments: []string{k.environment}})
+			if err != nil {
 				return audit.Chain{}, err
 			}
-			if anchor != nil && (k.anchor == nil || anchor.Position > k.anchor.Position) && anchor.Position <= k.end.Length {
-				k.anchor, k.events = anchor, k.end.Length-anchor.Position
+			if len(now.chains) == 1 && now.chains[0].anchor != nil && (k.anchor == nil || now.chains[0].anchor.Position > k.anchor.Position) {
+				k, last = now.chains[0], now.last
 				continue
 			}
 		}

@@ -44,9 +44,9 @@ type world struct {
 	stop    func()
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t testing.TB, stateDir string) *world {
 	t.Helper()
-	w := &world{TB: t, database: storetest.Database(t), dir: t.TempDir(), backends: map[int]*routertest.Backend{}}
+	w := &world{TB: t, database: storetest.Database(t), dir: stateDir, backends: map[int]*routertest.Backend{}}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -232,7 +232,7 @@ func (w *world) restore() {
 // A node that comes up with a state file that somebody edited is found out, told of and mended.
 func TestReal_DivergedStateFile(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, t.TempDir())
 	w.create()
 	w.deploy()
 	w.deploy()
@@ -258,7 +258,7 @@ func TestReal_DatabaseRestored(t *testing.T) {
 	for name, down := range map[string]bool{"running": false, "stopped": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t)
+			w := newWorld(t, t.TempDir())
 			w.create()
 			w.deploy()
 			w.backup()
@@ -289,7 +289,7 @@ func TestReal_DatabaseRestored(t *testing.T) {
 // What the copy says is live is dead: the traffic stays with the generation that the database has lost.
 func TestReal_DatabaseRestoredToADeadGeneration(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, t.TempDir())
 	w.create()
 	w.deploy()
 	w.backup()
@@ -304,4 +304,43 @@ func TestReal_DatabaseRestoredToADeadGeneration(t *testing.T) {
 		t.Errorf("deployed generation %d, the node serves %d", got, w.serves())
 	}
 	w.eventually("recovered", func() bool { return w.inOrder(rollout.SwitchRecover) })
+}
+
+// With the disk of the state folder full, a rollback moves the traffic at once; that it is not durable is told, and it
+// counts as applied when there is room again, by itself.
+func TestReal_StateFolderFull(t *testing.T) {
+	t.Parallel()
+	disk := routertest.SmallDisk(t)
+	w := newWorld(t, filepath.Join(disk, "state"))
+	w.create()
+	w.deploy()
+	w.deploy()
+	free := routertest.FillDisk(t, disk)
+	out, err := w.service.Rollback(t.Context(), "shop", rollout.RollbackCommand{Actor: rollout.System, From: 2}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("traffic is back on generation 1", func() bool { return w.serves() == 1 })
+	w.eventually("told what is the matter", func() bool {
+		e, ok := w.environment()
+		if !ok || len(e.Nodes) != 1 {
+			return false
+		}
+		r, known := e.Receipt(e.Nodes[0])
+		return known && r.Revision == 2 && strings.Contains(r.Error, "no space left")
+	})
+	if _, reached, err := w.service.Await(t.Context(), "shop", out.Revision, controller.WaitApplied, time.Second); reached || err != nil {
+		t.Errorf("applied: %v, %v, while nothing can be written", reached, err)
+	}
+	w.stop()
+	w.start() // on the full disk
+	if got := w.serves(); got != 2 {
+		t.Errorf("a new process serves generation %d before it has asked anybody, its file says 2", got)
+	}
+	w.eventually("traffic is on generation 1 again", func() bool { return w.serves() == 1 })
+	free()
+	w.eventually("applied", func() bool { return w.inOrder(rollout.SwitchRollback) })
+	if got := w.deploy(); got != 3 {
+		t.Errorf("deployed generation %d", got)
+	}
 }

@@ -219,6 +219,29 @@ func TestRepair_TheNodeHasForgottenWhatTheCopySays(t *testing.T) {
 	})
 }
 
+// Nothing was switched since the copy: the node does what the copy says, and knows a number that the copy does not.
+func TestRepair_OnlyAGenerationWasLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 15*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		r.await(r.promote(1).Revision, WaitApplied)
+		copied := r.store.backup()
+		r.register("shop", 2)
+		within(t, 15*time.Second, "ready", func() bool { return r.state(2) == rollout.Ready })
+		r.store.restore(copied)
+		within(t, 2*time.Second, "noticed", func() bool { return r.environment().LastNumber == 2 })
+		within(t, 2*time.Second, "dropped", func() bool {
+			r.node.mu.Lock()
+			defer r.node.mu.Unlock()
+			return slices.Equal(r.node.staged["shop"], []int{1})
+		})
+		if got := r.deploy(); got != 3 || r.environment().Revision != 2 || r.store.kinds()[rollout.EventRouteAhead] != 1 {
+			t.Errorf("deployed generation %d at revision %d, events %v", got, r.environment().Revision, r.store.kinds())
+		}
+	})
+}
+
 // The number of a lost generation is given out again before anybody has seen that it is taken: what the node has under
 // it gives way, and never serves under the new one's name.
 func TestRepair_ANumberGivenOutTwice(t *testing.T) {

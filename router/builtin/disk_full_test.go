@@ -2,71 +2,24 @@ package builtin
 
 import (
 	"errors"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"testing"
 
 	"viridian/rollout"
 	"viridian/router"
+	"viridian/router/routertest"
 )
-
-// smallDisk is a file system of its own of 64 KiB. Making one needs root on Linux; elsewhere the test is skipped, but in
-// CI it must run.
-func smallDisk(t *testing.T) string {
-	t.Helper()
-	dir := filepath.Join(t.TempDir(), "disk")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), "mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "viridian-test", dir).CombinedOutput()
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatalf("mount a tmpfs: %v\n%s", err, out)
-		}
-		t.Skipf("a tmpfs cannot be mounted here (%s): %v %s", runtime.GOOS, err, out)
-	}
-	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			t.Errorf("unmount: %v\n%s", err, out)
-		}
-	})
-	return dir
-}
-
-// fill takes every byte that is free on the disk, and returns what gives them back.
-func fill(t *testing.T, dir string) (free func()) {
-	t.Helper()
-	path := filepath.Join(dir, "filler")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for err == nil {
-		_, err = f.Write(make([]byte, 4096))
-	}
-	if !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("the disk is not full but: %v", err)
-	}
-	return func() {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
 
 // On a full disk traffic moves all the same; the node says that this is not durable, comes up with what is, and is in
 // order again when there is room.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	n := startNode(t, filepath.Join(smallDisk(t), "state"))
+	n := startNode(t, filepath.Join(routertest.SmallDisk(t), "state"))
 	n.stage(1)
 	n.stage(2)
 	n.apply(1, all(1))
-	free := fill(t, filepath.Dir(n.dir))
+	free := routertest.FillDisk(t, filepath.Dir(n.dir))
 	err := n.Apply(t.Context(), router.Fence{Revision: 2}, route(2, all(2)))
 	if !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("got %v", err)
