@@ -16,7 +16,7 @@ import (
 // hand is named in Error; a generation whose servers were changed is not among Staged.
 func (n *Node) Observe(ctx context.Context, name string) (router.Observation, error) {
 	o := observation{Observation: router.Observation{Receipt: rollout.Receipt{Router: n.router, Node: n.name,
-		Grade: n.grade(), Hash: rollout.Route{}.Hash()}}, name: name}
+		Grade: n.Grade(), Hash: rollout.Route{}.Hash()}}, name: name}
 	if err := checkNames(name, nil); err != nil {
 		return o.Observation, err
 	}
@@ -85,7 +85,7 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 		o.byHand("the map entry is gone: somebody took it out by hand")
 	case err == nil && file.revision > held.revision:
 		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
-	case !there || o.Grade != n.grade():
+	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
 	case err != nil || file.revision != held.revision:
@@ -95,13 +95,6 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 		o.found("the map file is not up to date")
 	}
 	return held, nil
-}
-
-func (n *Node) grade() rollout.Grade {
-	if n.fence == nil {
-		return rollout.GradeReadBack
-	}
-	return rollout.GradeFenced
 }
 
 // durable is the part of an entry that a restart must find: not what is under way, nor who did it.
