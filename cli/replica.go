@@ -35,7 +35,10 @@ type replica struct {
 	proxy  *proxy
 	store  *store.Store
 	hub    *controller.Hub
-	api    *api
+	fleets map[string]controller.Fleet
+	// contacts is how this process gets on with the nodes of the fleets.
+	contacts *controller.Contacts
+	api      *api
 
 	migrated chan struct{} // closed when the schema is there
 }
@@ -43,10 +46,11 @@ type replica struct {
 // newReplica opens what the replica needs, in the order of what matters: its last routes and the port for traffic
 // come before the API. The database is only named here. On an error nothing is left open.
 func newReplica(p *program, cfg config, log *slog.Logger) (*replica, error) {
-	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), migrated: make(chan struct{})}
+	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(),
+		contacts: controller.NewContacts(), migrated: make(chan struct{})}
 	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
 		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	for _, open := range []func() error{r.armFailpoints, r.nameDatabase, r.openProxy, func() error { return r.openAPI(p) }} {
+	for _, open := range []func() error{r.armFailpoints, r.openFleets, r.nameDatabase, r.openProxy, func() error { return r.openAPI(p) }} {
 		if err := open(); err != nil {
 			r.close()
 			return nil, err
@@ -111,7 +115,7 @@ func writable(dir string) error {
 // nameDatabase makes the store, which connects when it is asked something.
 func (r *replica) nameDatabase() (err error) {
 	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
-		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
+		Timing: r.timing(), Required: r.required(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
 	if err != nil {
 		return badDatabaseURL(err)
 	}
@@ -130,7 +134,7 @@ func (r *replica) timing() rollout.Timing {
 func (r *replica) options() controller.Options {
 	return controller.Options{
 		Store: r.store, Hub: r.hub, Clock: r.clock, Random: rand.Float64, Failpoints: r.failpoints, Log: r.log,
-		Local: r.router, Node: r.node,
+		Local: r.router, Node: r.node, Fleets: r.fleets, Contacts: r.contacts,
 		Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})},
 		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
 	}

@@ -19,6 +19,7 @@ func (r *replica) run(ctx context.Context) error {
 	follower, worker := controller.NewFollower(r.options()), controller.NewWorker(r.options())
 	parts := newCrew(ctx)
 	endProbes := parts.start("the router", r.router.Run)
+	endFleets := parts.start("the fleets", r.runFleets)
 	endProxy := parts.start("the proxy", served(r.proxy.serve))
 	endAPI := parts.start("the API", served(r.api.serve))
 	endSchema := parts.start("the schema", r.reachSchema)
@@ -55,6 +56,7 @@ func (r *replica) run(ctx context.Context) error {
 		}
 	}
 	endProbes()
+	endFleets()
 	r.store.Close()
 	r.log.Info("ended")
 	return failure

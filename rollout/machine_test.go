@@ -39,6 +39,7 @@ type simNode struct {
 	hash     string
 	weights  Weights
 	staged   map[int]int64 // generation to spec version
+	slots    int           // how many of them it has places for; 0 for any number
 }
 
 func (n *simNode) node(seen time.Time) Node {
@@ -63,9 +64,16 @@ func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 		s := Staging{Generation: a.Generation, Router: a.Router, Node: a.Node, Incarnation: n.node(now).Incarnation, SpecVersion: e.SpecVersion}
 		switch a.Kind {
 		case ActStage:
+			if _, known := n.staged[a.Generation]; !known && n.slots > 0 && len(n.staged) >= n.slots {
+				f.Unplaced = append(f.Unplaced, a.Generation)
+				continue
+			}
 			n.staged[a.Generation] = e.SpecVersion
 			f.Staged = append(f.Staged, s)
 		case ActApply:
+			if slices.ContainsFunc(f.Unplaced, e.Weights.Carries) {
+				continue // it refuses what it does not know
+			}
 			for _, g := range e.Weights.Numbers() {
 				if _, ok := n.staged[g]; !ok {
 					t.Fatalf("node %s is to serve generation %d, which it does not know", n.name, g)
@@ -115,6 +123,9 @@ func newMachine(r *rapid.T, counts map[string]int) *machine {
 	m.e.Required, m.e.Nodes = map[string]Required{"edge": f.required}, nil
 	for _, name := range slices.Sorted(maps.Keys(f.nodes)) {
 		m.nodes = append(m.nodes, &simNode{router: f.nodes[name], name: name, staged: map[int]int64{}})
+	}
+	if m.seldom("a node of few places") {
+		m.nodes[len(m.nodes)-1].slots = 4
 	}
 	if last := m.nodes[len(m.nodes)-1]; last.router != Builtin && m.seldom("one was never reached") {
 		last.silent = true
@@ -331,6 +342,7 @@ func (m *machine) Converge() {
 				did := n.follow(m, m.e, m.now, 100)
 				f.Receipts, f.Staged = append(f.Receipts, did.Receipts...), append(f.Staged, did.Staged...)
 				f.Unstaged, f.Forgotten = append(f.Unstaged, did.Unstaged...), append(f.Forgotten, did.Forgotten...)
+				f.Unplaced = append(f.Unplaced, did.Unplaced...)
 			}
 		}
 		for _, g := range m.e.Generations {

@@ -430,6 +430,27 @@ func TestFleet_ErrorAtEveryFailpoint(t *testing.T) {
 	}
 }
 
+// A generation for which a node has no place waits for longer than it may take to be staged, and gets the place of one
+// that is retired meanwhile.
+func TestFleet_NoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 2, nil)
+		defer y.stop()
+		y.machines[1].slots = 2
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		y.register("shop", 3)
+		<-time.After(time.Hour)
+		if g, _ := y.environment().Generation(3); g.State != rollout.Registered || g.Waiting != rollout.NoSlot || !strings.Contains(g.Reason, "waits for a place") {
+			t.Errorf("generation 3 is %s, waiting %q: %s", g.State, g.Waiting, g.Reason)
+		}
+		if _, err := y.service.RetireGeneration(t.Context(), "shop", rollout.RetireCommand{Generation: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		y.until(time.Minute, "ready in the place of generation 2", func() bool { return y.state(2) == rollout.Retired && y.state(3) == rollout.Ready })
+	})
+}
+
 // A router that this replica does not have in its configuration is missed, and nothing on it counts as done.
 func TestFleet_NotConfiguredHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

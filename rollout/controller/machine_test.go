@@ -25,6 +25,7 @@ type machine struct {
 	term  int64         // the highest that wrote
 	stale int           // writes refused because of their term
 	asked map[string]int
+	slots int  // how many generations it has places for; 0 for any number
 	quiet bool // its driver cannot tell which run an observation is of
 	// applied is when each revision came to be in force.
 	applied map[int64]time.Time
@@ -86,6 +87,12 @@ func (m *machine) Pulse(ctx context.Context) (string, error) {
 func (m *machine) Stage(ctx context.Context, f router.Fence, r rollout.Route, g rollout.Generation) error {
 	if err := m.write(ctx, "stage", f); err != nil {
 		return err
+	}
+	m.node.mu.Lock()
+	full := m.slots > 0 && len(m.staged[r.Environment]) >= m.slots && !slices.Contains(m.staged[r.Environment], g.Number)
+	m.node.mu.Unlock()
+	if full {
+		return fmt.Errorf("all %d slots are taken: %w", m.slots, router.ErrNoSlot)
 	}
 	return m.node.Stage(ctx, f, r, g)
 }

@@ -7,16 +7,18 @@ import (
 
 	"viridian/failpoint"
 	"viridian/rollout"
+	"viridian/router"
 )
 
-// act carries out the actions that are this node's, in their order, and says what came of them. After a failure the
-// rest waits for the next pass, except for the route: a generation that cannot be staged anew, say on a full disk, may
-// be known well enough to serve, and no rollback waits for a disk. What was done is recorded.
+// act carries out the actions that are this node's, in their order, and says what came of them. One failure holds up
+// nothing else: a generation that cannot be staged anew, say on a full disk, may be known well enough to serve, no
+// rollback waits for a disk, and a place for one generation comes from the removal of another. Only a node that does not
+// answer in time is asked for nothing more than the route until the next pass. What was done is recorded.
 func (h hand) act(ctx context.Context, e rollout.Environment, actions []rollout.Action) (rollout.Facts, error) {
 	var facts rollout.Facts
 	var failed error
 	for _, a := range actions {
-		if !h.owns(a) || (failed != nil && a.Kind != rollout.ActApply) {
+		if !h.owns(a) || (errors.Is(failed, context.DeadlineExceeded) && a.Kind != rollout.ActApply) {
 			continue
 		}
 		call, cancel := context.WithTimeout(ctx, h.timeout)
@@ -35,6 +37,9 @@ func (h hand) actOne(ctx context.Context, e rollout.Environment, a rollout.Actio
 	switch a.Kind {
 	case rollout.ActStage:
 		if err := h.stage(ctx, e, a.Generation); err != nil {
+			if errors.Is(err, router.ErrNoSlot) {
+				facts.Unplaced = append(facts.Unplaced, a.Generation)
+			}
 			return err
 		}
 		facts.Staged = append(facts.Staged, staging)
