@@ -30,6 +30,8 @@ type config struct {
 
 	LogFormat string
 	LogLevel  string
+
+	Routers []routerConfig // besides the builtin one; in the file only
 }
 
 // migrateURL is the database that migrations are applied to, by the role that may.
@@ -68,6 +70,12 @@ func resolve(from sources) (config, []settingValue, []failure) {
 		if err := s.take(&c, v.Text); err != nil {
 			shown := v.redacted()
 			wrong = append(wrong, failure{what: s.key + " " + shown + " (" + v.Origin + "): " + err.Error(), fix: s.usage, usage: true})
+		}
+	}
+	if from.file != nil {
+		c.Routers = from.file.routers
+		for _, r := range c.Routers {
+			values = append(values, r.values...)
 		}
 	}
 	if len(wrong) == 0 && c.NodeSilence < 3*c.Poll {

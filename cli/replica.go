@@ -37,12 +37,15 @@ type replica struct {
 	upgrades   <-chan os.Signal // each asks for a successor; nil for never
 	lock       *stateLock
 
-	router  *builtin.Router
-	proxy   *proxy
-	store   *store.Store
-	hub     *controller.Hub
-	metrics *prometheus.Registry
-	api     *api
+	router *builtin.Router
+	proxy  *proxy
+	store  *store.Store
+	hub    *controller.Hub
+	fleets map[string]controller.Fleet
+	// contacts is how this process gets on with the nodes of the fleets.
+	contacts *controller.Contacts
+	metrics  *prometheus.Registry
+	api      *api
 
 	migrated chan struct{} // closed when the schema is there
 }
@@ -51,12 +54,13 @@ type replica struct {
 // come before the API. The database is only named here, except when another process hands over to this one: that
 // goes on serving until everything is ready here. On an error nothing is left open.
 func newReplica(ctx context.Context, p *program, cfg config, log *slog.Logger, in *inherited) (*replica, error) {
-	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(), inherited: in, migrated: make(chan struct{})}
+	r := &replica{config: cfg, log: log, clock: clockwork.NewRealClock(), hub: controller.NewHub(),
+		contacts: controller.NewContacts(), inherited: in, migrated: make(chan struct{})}
 	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
 		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	open := []func() error{r.armFailpoints, r.nameDatabase, r.openProxy, func() error { return r.makeAPI(p) }, r.openAPI}
+	open := []func() error{r.armFailpoints, r.openFleets, r.nameDatabase, r.openProxy, func() error { return r.makeAPI(p) }, r.openAPI}
 	if in.predecessor != nil { // what takes long comes before it stops
-		open = []func() error{r.armFailpoints, r.nameDatabase, func() error { return r.makeAPI(p) }, func() error { return r.relieve(ctx) }, r.openProxy, r.openAPI}
+		open = []func() error{r.armFailpoints, r.openFleets, r.nameDatabase, func() error { return r.makeAPI(p) }, func() error { return r.relieve(ctx) }, r.openProxy, r.openAPI}
 	}
 	for _, open := range open {
 		if err := open(); err != nil {
@@ -147,7 +151,7 @@ func writable(dir string) error {
 // nameDatabase makes the store, which connects when it is asked something.
 func (r *replica) nameDatabase() (err error) {
 	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
-		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
+		Timing: r.timing(), Required: r.required(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
 	if err != nil {
 		return badDatabaseURL(err)
 	}
@@ -166,7 +170,7 @@ func (r *replica) timing() rollout.Timing {
 func (r *replica) options() controller.Options {
 	o := controller.Options{
 		Store: r.store, Hub: r.hub, Clock: r.clock, Random: rand.Float64, Failpoints: r.failpoints, Log: r.log,
-		Local: r.router, Node: r.node,
+		Local: r.router, Node: r.node, Fleets: r.fleets, Contacts: r.contacts,
 		Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})},
 		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
 	}

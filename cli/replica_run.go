@@ -28,6 +28,7 @@ import (
 func (r *replica) run(ctx context.Context) error {
 	parts := newCrew(ctx)
 	endProbes := parts.start("the router", r.router.Run)
+	endFleets := parts.start("the fleets", r.runFleets)
 	endProxy := parts.start("the proxy", served(r.proxy.serve))
 	endAPI := parts.start("the API", served(r.api.serve))
 	endSchema := parts.start("the schema", r.reachSchema)
@@ -67,6 +68,7 @@ func (r *replica) run(ctx context.Context) error {
 	}
 	endProbes()
 	endFailpoints()
+	endFleets()
 	r.store.Close()
 	r.lock.release()
 	r.inherited.close()

@@ -33,7 +33,8 @@ func (p *program) serveCommand() *cli.Command {
 			"   state_dir: /var/lib/viridian/state\n" +
 			"   log:\n" +
 			"     format: json\n\n" +
-			"   viridian serve --config viridian.yaml",
+			"   viridian serve --config viridian.yaml\n\n" +
+			routersHelp(),
 		Flags:  configFlags(),
 		Action: alone(p.serve),
 	}

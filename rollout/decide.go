@@ -166,7 +166,7 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 func (e Environment) deadline(g Generation) (time.Time, bool) {
 	switch {
 	case g.State == Registered:
-		return g.CreatedAt.Add(e.Spec.Validation.Timeout.Std()), true
+		return e.stagingDeadline(g), true
 	case g.State == Validating && g.Checked.Deadline != nil:
 		return *g.Checked.Deadline, true
 	case g.State == Ready && g.Checked.FinishedAt != nil:

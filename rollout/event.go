@@ -40,6 +40,8 @@ const (
 	EventAutomationReleased = "automation.released"
 	EventRetentionChanged   = "retention.changed"
 	EventPromotionWaiting   = "promotion.waiting"
+	EventGenerationWaiting  = "generation.waiting" // a node has no place for it
+	EventGenerationPlaced   = "generation.placed"  // and now one has
 	EventNodeRemoved        = "node.removed"
 	EventTokenCreated       = "token.created"
 	EventTokenDeleted       = "token.deleted"

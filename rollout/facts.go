@@ -14,11 +14,12 @@ type Facts struct {
 	Readings  []Reading
 	Announced []int // generations that the registry knows now
 	Withdrawn []int // generations that it does not know any more
+	Unplaced  []int // generations that a node has no place for
 }
 
 // Empty says whether nothing was observed.
 func (f Facts) Empty() bool {
-	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn) == 0
+	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced) == 0
 }
 
 // Record takes facts into the environment and makes the moves that they allow. Receipts and readings are stamped
@@ -40,6 +41,7 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	for _, s := range facts.Staged {
 		c.unstaged(s)
 		c.e.Stagings = append(c.e.Stagings, s)
+		c.placed(s.Generation)
 	}
 	for i := range facts.Readings {
 		facts.Readings[i].At = now
@@ -50,6 +52,9 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	}
 	for _, n := range facts.Withdrawn {
 		c.announced(n, false)
+	}
+	for _, n := range facts.Unplaced {
+		c.noSlot(n)
 	}
 	c.settle()
 	c.t.Facts = facts

@@ -143,7 +143,8 @@ func checkStates(w *world, e Environment) {
 		if e.Weights.Carries(g.Number) && (g.UnweightedRevision != 0 || g.QuietAt != nil) {
 			w.Fatalf("generation %d has weight and is noted without since %d", g.Number, g.UnweightedRevision)
 		}
-		if g.Waiting != "" && (g.State != Ready || !g.Promote) {
+		unplaced := g.Waiting == NoSlot && (g.State == Registered || g.State == Validating)
+		if g.Waiting != "" && !unplaced && (g.State != Ready || !g.Promote) {
 			w.Fatalf("generation %d is %s and waits for %s", g.Number, g.State, g.Waiting)
 		}
 		if e.DeletingAt != nil && g.State != Retiring && g.State != Retired {

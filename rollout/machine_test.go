@@ -41,6 +41,7 @@ type simNode struct {
 	hash     string
 	weights  Weights
 	staged   map[int]string // generations, with the version that they were registered with
+	slots    int            // how many of them it has places for; 0 for any number
 	// unseen is set while it does what the database has had no occasion to see: it was edited by hand, or the database
 	// was restored from a copy.
 	unseen bool
@@ -73,10 +74,17 @@ func (n *simNode) follow(t tb, e Environment, now time.Time, limit int) Facts {
 		s := Staging{Generation: a.Generation, Router: a.Router, Node: a.Node, Incarnation: n.node(now).Incarnation, SpecVersion: e.SpecVersion}
 		switch a.Kind {
 		case ActStage:
+			if _, known := n.staged[a.Generation]; !known && n.slots > 0 && len(n.staged) >= n.slots {
+				f.Unplaced = append(f.Unplaced, a.Generation)
+				continue
+			}
 			if n.stage(e, a.Generation) {
 				f.Staged = append(f.Staged, s)
 			}
 		case ActApply:
+			if slices.ContainsFunc(f.Unplaced, e.Weights.Carries) {
+				continue // it refuses what it does not know
+			}
 			for _, number := range e.Weights.Numbers() {
 				if g, _ := e.Generation(number); n.staged[number] != g.Version {
 					t.Fatalf("node %s is to serve generation %d, %s, and knows %q", n.name, number, g.Version, n.staged[number])
@@ -129,6 +137,9 @@ func newMachine(r *rapid.T, counts map[string]int) *machine {
 	m.e.Required, m.e.Nodes = map[string]Required{"edge": f.required}, nil
 	for _, name := range slices.Sorted(maps.Keys(f.nodes)) {
 		m.nodes = append(m.nodes, newSimNode(f.nodes[name], name))
+	}
+	if m.seldom("a node of few places") {
+		m.nodes[len(m.nodes)-1].slots = 4
 	}
 	if last := m.nodes[len(m.nodes)-1]; last.router != Builtin && m.seldom("one was never reached") {
 		last.silent = true
@@ -351,6 +362,7 @@ func (m *machine) Converge() {
 				did := n.follow(m, m.e, m.now, 100)
 				f.Receipts, f.Staged = append(f.Receipts, did.Receipts...), append(f.Staged, did.Staged...)
 				f.Unstaged, f.Forgotten = append(f.Unstaged, did.Unstaged...), append(f.Forgotten, did.Forgotten...)
+				f.Unplaced = append(f.Unplaced, did.Unplaced...)
 			}
 		}
 		for _, g := range m.e.Generations {

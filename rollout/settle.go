@@ -130,7 +130,7 @@ func (c *change) settleValidation(g Generation) {
 		why := c.e.stagingBlock(g, c.now)
 		if why == "" {
 			c.startValidation(g.Number, "")
-		} else if !c.now.Before(g.CreatedAt.Add(c.e.Spec.Validation.Timeout.Std())) {
+		} else if !c.now.Before(c.e.stagingDeadline(g)) {
 			c.move(g.Number, Failed, fmt.Sprintf("not staged within %s: %s", c.e.Spec.Validation.Timeout, why))
 		}
 	}

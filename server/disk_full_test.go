@@ -48,14 +48,14 @@ func TestDiskFull_Rows(t *testing.T) {
 	if refused.status != 503 || refused.problem.Code != "unavailable" || !strings.Contains(refused.problem.Detail, "disk of the database is full") {
 		t.Fatalf("%d %s", refused.status, refused.body)
 	}
-	before := w.route("shop")
+	before := w.routeOf("shop")
 	promote := request{Method: "POST", Path: "/v1/environments/shop/generations/2/promote", Body: `{"reason": "` + noise(200) + `"}`,
 		Token: w.admin(), Header: map[string]string{"Idempotency-Key": "release"}}
 	a := w.send(promote)
 	if a.status != 503 || !strings.Contains(a.problem.Detail, "disk of the database is full") || a.header.Get("Retry-After") == "" {
 		t.Errorf("promote: %d %s", a.status, a.body)
 	}
-	if after := w.route("shop"); after.Revision != before.Revision || *after.Live != 1 {
+	if after := w.routeOf("shop"); after.Revision != before.Revision || *after.Live != 1 {
 		t.Errorf("half of it was done: %+v", after)
 	}
 	if err := disk.Free(); err != nil {
@@ -73,7 +73,7 @@ func TestDiskFull_WriteAheadLog(t *testing.T) {
 	if err := disk.Fill(4 << 20); err != nil {
 		t.Fatal(err)
 	}
-	before := w.route("shop")
+	before := w.routeOf("shop")
 	refused := w.fillUp()
 	if refused.status != 503 || refused.problem.Code != "unavailable" {
 		t.Fatalf("%d %s", refused.status, refused.body)
@@ -120,7 +120,7 @@ func noise(n int) string {
 	return b.String()[:n]
 }
 
-func (w *world) route(environment string) api.Route {
+func (w *world) routeOf(environment string) api.Route {
 	w.t.Helper()
 	var r api.Route
 	w.decode(w.ok("GET", "/v1/environments/"+environment+"/route", ""), &r)
@@ -141,7 +141,7 @@ func (w *world) goesOn(promote request, before int64, supervise func()) {
 			w.t.Fatalf("promote: %v, %d %s", err, a.status, a.body)
 		}
 	}
-	if r := w.route("shop"); r.Revision != before+1 || *r.Live != 2 {
+	if r := w.routeOf("shop"); r.Revision != before+1 || *r.Live != 2 {
 		w.t.Errorf("the route is %+v, it was at revision %d", r, before)
 	}
 	var report api.AuditReport

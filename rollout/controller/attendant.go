@@ -26,6 +26,8 @@ type attendant struct {
 	next   *task // what was last asked
 	reload bool  // the database may know more than next
 	urgent bool  // the node has just come back: what failed before need not fail now
+	doing  int64 // the revision that is being followed to
+	cut    context.CancelFunc
 
 	// Only the attendant's own goroutine uses the rest.
 	look  bool // what the node holds may not be what was recorded
@@ -46,9 +48,14 @@ type task struct {
 // errRestarted says that another run of the node answered than the one that is acted for.
 var errRestarted = errors.New("the node has restarted")
 
-// ask wants the node to follow to the environment, unless a newer one was asked for. It does not block.
+// ask wants the node to follow to the environment, unless a newer one was asked for. It does not block. What is being
+// done for an earlier revision is cut short: a load balancer may take seconds to check the instances of a candidate, and
+// no rollback waits for that.
 func (a *attendant) ask(next task) {
 	a.mu.Lock()
+	if a.cut != nil && next.e.Revision > a.doing {
+		a.cut()
+	}
 	if a.next == nil || a.next.e.Version <= next.e.Version {
 		a.reload = a.reload || (a.next != nil && a.next.loaded && !next.loaded)
 		a.next = &next

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"viridian/rollout"
 	"viridian/router"
@@ -31,6 +32,7 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 			return err
 		}
 	}
+	a.note(h, *next.e)
 	e, lost := *next.e, []rollout.Staging(nil)
 	// A flip that is due goes first; what is wrong with the node beside it is seen to afterwards, or when the flip fails.
 	looking := a.look && (a.tried.e != nil || a.last.Revision >= e.Revision || a.last.Router == "")
@@ -45,12 +47,74 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		e, lost = a.found(h, e, o)
 	}
 	if actions = own(h, rollout.Decide(e, next.now)); len(actions) == 0 && !looking {
-		a.note(h, e)
 		return nil
 	}
-	facts, failed := h.act(ctx, e, actions)
-	facts.Unstaged = append(facts.Unstaged, lost...)
-	return a.conclude(ctx, h, *next.e, facts, failed, looking)
+	var failed error
+	for _, part := range routeFirst(actions) {
+		facts, err, overtaken := a.act(ctx, h, e, part)
+		if overtaken {
+			return nil
+		}
+		facts.Unstaged, lost = append(facts.Unstaged, lost...), nil
+		failed = errors.Join(failed, a.conclude(ctx, h, e, facts, err, looking))
+		if errors.Is(failed, context.DeadlineExceeded) || ctx.Err() != nil {
+			break
+		}
+	}
+	return failed
+}
+
+// routeFirst parts the actions in what the route needs, which is recorded as soon as it is done, and what does not
+// serve, which may take its time.
+func routeFirst(actions []rollout.Action) [][]rollout.Action {
+	i := 1 + slices.IndexFunc(actions, func(a rollout.Action) bool { return a.Kind == rollout.ActApply })
+	if i == 0 || i == len(actions) {
+		return [][]rollout.Action{actions}
+	}
+	return [][]rollout.Action{actions[:i], actions[i:]}
+}
+
+// act carries out the actions, unless a newer route comes meanwhile: then that goes first, and what was done is found
+// done when its turn comes again.
+func (a *attendant) act(ctx context.Context, h hand, e rollout.Environment, actions []rollout.Action) (facts rollout.Facts, failed error, overtaken bool) {
+	call, cut := context.WithCancel(ctx)
+	defer cut()
+	a.mu.Lock()
+	a.doing, a.cut = e.Revision, cut
+	if a.next != nil && a.next.e.Revision > e.Revision { // it came before it could cut anything
+		cut()
+	}
+	a.mu.Unlock()
+	var watch sync.WaitGroup
+	watch.Go(func() { a.watch(call, h, a.last, cut) })
+	facts, failed = h.act(call, e, actions)
+	overtaken = call.Err() != nil && ctx.Err() == nil
+	cut()
+	watch.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.cut = nil
+	return facts, failed, overtaken
+}
+
+// watch looks at the node while something is done that takes its time, and cuts that short when the node does not serve
+// any more what it was last seen serving.
+func (a *attendant) watch(ctx context.Context, h hand, last rollout.Receipt, cut func()) {
+	ticker := a.t.w.Clock.NewTicker(a.t.w.tick())
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.Chan():
+		}
+		o, err := h.observe(ctx, a.t.name)
+		if err == nil && last.Router != "" && (o.Incarnation != last.Incarnation || o.Revision < last.Revision || (o.Revision == last.Revision && o.Hash != last.Hash)) {
+			a.urge()
+			cut()
+			return
+		}
+	}
 }
 
 // own leaves those actions that are to be done on the node.
@@ -148,9 +212,9 @@ func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment,
 	if failed != nil {
 		receipt.Error = shortened(failed)
 	}
-	if old, ok := e.Receipt(h.node); !ok || !likeReceipt(old, receipt) || e.Lacks(receipt) {
+	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) {
 		// One incarnation of a fenced node goes back only by somebody's hand, and that is what no fence holds.
-		if ok && receipt.Revision < old.Revision {
+		if known && receipt.Revision < a.last.Revision {
 			receipt.Grade = rollout.GradeReadBack
 		}
 		facts.Receipts = []rollout.Receipt{receipt}
@@ -166,13 +230,9 @@ func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment,
 
 // tell records why the node cannot be read, beside what it was last seen doing, and returns that.
 func (a *attendant) tell(ctx context.Context, h hand, e rollout.Environment, failure error) error {
-	r, ok := e.Receipt(h.node)
-	if ctx.Err() != nil || !ok {
-		return failure
-	}
-	told := r
+	told := a.last
 	told.Error = shortened(failure)
-	if likeReceipt(r, told) {
+	if ctx.Err() != nil || a.last.Router == "" || likeReceipt(a.last, told) {
 		return failure
 	}
 	return errors.Join(failure, a.record(ctx, h, e, rollout.Facts{Receipts: []rollout.Receipt{told}}))
@@ -181,7 +241,6 @@ func (a *attendant) tell(ctx context.Context, h hand, e rollout.Environment, fai
 // record takes down the facts under the lease, and has everybody in this process know.
 func (a *attendant) record(ctx context.Context, h hand, e rollout.Environment, facts rollout.Facts) error {
 	if facts.Empty() {
-		a.note(h, e)
 		return nil
 	}
 	after, err := h.record(ctx, e.Name, facts)

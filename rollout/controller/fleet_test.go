@@ -382,6 +382,41 @@ func TestFleet_LeaseLostMidWay(t *testing.T) {
 	})
 }
 
+// A worker that cannot renew lets go of the nodes before its lease can be another's, whatever hangs.
+func TestFleet_StopsBeforeItsLeaseEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 2, nil)
+		defer y.stop()
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		slow := y.machines[1]
+		defer slow.hang()()
+		y.promote(2)
+		y.store.mu.Lock()
+		y.store.down = true
+		end := y.store.leases["shop"].ExpiresAt
+		y.store.mu.Unlock()
+		<-time.After(time.Until(end))
+		slow.mu.Lock()
+		cut := slow.cutAt
+		slow.mu.Unlock()
+		writes := func() (n int) {
+			for _, m := range y.machines {
+				n += m.counts("apply") + m.counts("stage") + m.counts("observe")
+			}
+			return n
+		}
+		before := writes()
+		if cut.IsZero() || !cut.Before(end) {
+			t.Errorf("a call to a node went on until %s, and the lease ended at %s", cut, end)
+		}
+		<-time.After(time.Minute)
+		if after := writes(); after != before {
+			t.Errorf("%d calls to nodes without a lease", after-before)
+		}
+	})
+}
+
 // A switch that was committed by another replica waits for a hint, not for a poll; and not for a registry that hangs.
 func TestFleet_HintIsEnough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -432,6 +467,67 @@ func TestFleet_ErrorAtEveryFailpoint(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A node that takes its time to check a candidate keeps no rollback waiting, and stages the candidate afterwards.
+func TestFleet_RollbackInterruptsStaging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 2, nil)
+		defer y.stop()
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		y.await(y.promote(2).Revision, WaitApplied)
+		for _, m := range y.machines {
+			m.slow = 4 * time.Second
+		}
+		y.register("shop", 3)
+		<-time.After(time.Second) // they are at it
+		start := time.Now()
+		y.await(y.rollback(2), WaitApplied)
+		if took := time.Since(start); took > 0 || !serve(1, y.machines...) {
+			t.Errorf("the rollback took %s", took)
+		}
+		y.until(20*time.Second, "ready all the same", func() bool { return y.state(3) == rollout.Ready })
+	})
+}
+
+// While it checks a candidate, a node is looked at all the same.
+func TestFleet_HandEditDuringStaging(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 1, nil)
+		defer y.stop()
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		y.await(y.promote(2).Revision, WaitApplied)
+		m := y.machines[0]
+		m.slow = 4 * time.Second
+		y.register("shop", 3)
+		<-time.After(time.Second)
+		m.edit(func(r *rollout.Route, _ *[]int) { r.Revision, r.Weights, r.Live = 1, rollout.Weights{1: 100}, 1 })
+		y.until(time.Second, "the newest route is back", func() bool { return serve(2, m) })
+		y.until(20*time.Second, "ready all the same", func() bool { return y.state(3) == rollout.Ready })
+	})
+}
+
+// A generation for which a node has no place waits for longer than it may take to be staged, and gets the place of one
+// that is retired meanwhile.
+func TestFleet_NoSlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 2, nil)
+		defer y.stop()
+		y.machines[1].slots = 2
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		y.register("shop", 3)
+		<-time.After(time.Hour)
+		if g, _ := y.environment().Generation(3); g.State != rollout.Registered || g.Waiting != rollout.NoSlot || !strings.Contains(g.Reason, "waits for a place") {
+			t.Errorf("generation 3 is %s, waiting %q: %s", g.State, g.Waiting, g.Reason)
+		}
+		if _, err := y.service.RetireGeneration(t.Context(), "shop", rollout.RetireCommand{Generation: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		y.until(time.Minute, "ready in the place of generation 2", func() bool { return y.state(2) == rollout.Retired && y.state(3) == rollout.Ready })
+	})
 }
 
 // A router that this replica does not have in its configuration is missed, and nothing on it counts as done.

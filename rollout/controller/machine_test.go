@@ -25,9 +25,12 @@ type machine struct {
 	term  int64         // the highest that wrote
 	stale int           // writes refused because of their term
 	asked map[string]int
-	quiet bool // its driver cannot tell which run an observation is of
+	slow  time.Duration // how long staging takes
+	slots int           // how many generations it has places for; 0 for any number
+	quiet bool          // its driver cannot tell which run an observation is of
 	// applied is when each revision came to be in force.
 	applied map[int64]time.Time
+	cutAt   time.Time // when a call that hung was last cut short
 }
 
 func newMachine(name string) *machine {
@@ -46,6 +49,9 @@ func (m *machine) reach(ctx context.Context, call string) error {
 		select {
 		case <-hung:
 		case <-ctx.Done():
+			m.mu.Lock()
+			m.cutAt = time.Now()
+			m.mu.Unlock()
 			return ctx.Err()
 		}
 	}
@@ -86,6 +92,17 @@ func (m *machine) Pulse(ctx context.Context) (string, error) {
 func (m *machine) Stage(ctx context.Context, f router.Fence, r rollout.Route, g rollout.Generation) error {
 	if err := m.write(ctx, "stage", f); err != nil {
 		return err
+	}
+	select {
+	case <-time.After(m.slow):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	m.node.mu.Lock()
+	full := m.slots > 0 && len(m.staged[r.Environment]) >= m.slots && !slices.Contains(m.staged[r.Environment], g.Number)
+	m.node.mu.Unlock()
+	if full {
+		return fmt.Errorf("all %d slots are taken: %w", m.slots, router.ErrNoSlot)
 	}
 	return m.node.Stage(ctx, f, r, g)
 }

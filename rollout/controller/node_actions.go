@@ -7,12 +7,13 @@ import (
 
 	"viridian/failpoint"
 	"viridian/rollout"
+	"viridian/router"
 )
 
 // act carries out the actions that are this node's, in their order, and says what came of them. One failure holds up
-// nothing else: a generation that cannot be staged anew, say on a full disk, may be known well enough to serve, and no
-// rollback waits for a disk. Only a node that does not answer in time is asked for nothing more than the route until
-// the next pass. What was done is recorded.
+// nothing else: a generation that cannot be staged anew, say on a full disk, may be known well enough to serve, no
+// rollback waits for a disk, and a place for one generation comes from the removal of another. Only a node that does not
+// answer in time is asked for nothing more than the route until the next pass. What was done is recorded.
 func (h hand) act(ctx context.Context, e rollout.Environment, actions []rollout.Action) (rollout.Facts, error) {
 	var facts rollout.Facts
 	var failed error
@@ -36,6 +37,9 @@ func (h hand) actOne(ctx context.Context, e rollout.Environment, a rollout.Actio
 	switch a.Kind {
 	case rollout.ActStage:
 		if err := h.stage(ctx, e, a.Generation); err != nil {
+			if errors.Is(err, router.ErrNoSlot) {
+				facts.Unplaced = append(facts.Unplaced, a.Generation)
+			}
 			return err
 		}
 		facts.Staged = append(facts.Staged, staging)

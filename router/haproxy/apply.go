@@ -39,7 +39,7 @@ func (n *Node) Apply(ctx context.Context, _ router.Fence, route rollout.Route) e
 			}
 		}
 	}
-	return n.keepMap(ctx, route.Environment, e)
+	return n.keepRoute(ctx, route.Environment, e)
 }
 
 // flip holds the route against the entry and changes it.

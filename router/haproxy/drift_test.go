@@ -161,3 +161,46 @@ func TestObserve_NamesDamagedFiles(t *testing.T) {
 		})
 	}
 }
+
+// TestKeep_LeavesOthersAlone: what a hand did to one environment does not reach the map file with the next flip of
+// another one, so that a restart brings it back.
+func TestKeep_LeavesOthersAlone(t *testing.T) {
+	t.Parallel()
+	blog := shop()
+	blog.Environment, blog.Services[0].Hosts = "blog", []string{"blog.localhost"}
+	l := newLab(t, func(_ *haproxy, c *Config) { c.Environments = environmentsOf([]rollout.Route{shop(), blog}) })
+	l.stage(0, 1, 2)
+	l.apply(7, all(2))
+	good := l.entryText()
+	g := l.generation(1)
+	g.Environment = "blog"
+	if err := l.Stage(l.ctx, router.Fence{}, blog, g); err != nil {
+		t.Fatal(err)
+	}
+	older, err := parseEntry(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older.revision = 6
+	for i, command := range []string{"del map " + l.mapPath() + " env/shop", "add map " + l.mapPath() + " env/shop green", "set map " + l.mapPath() + " env/shop " + older.encode()} {
+		if answer := strings.TrimSpace(l.say(command)); answer != "" {
+			t.Fatalf("%s: %s", command, answer)
+		}
+		blog.Revision, blog.Weights, blog.Live = int64(i+1), all(1), 1
+		if err := l.Apply(l.ctx, router.Fence{}, blog); err != nil {
+			t.Fatal(err)
+		}
+		if _, lines, err := l.files.readMap(l.ctx); err != nil || lines["env/shop"] != good {
+			t.Errorf("after %s the file says %q (%v)", command, lines["env/shop"], err)
+		}
+	}
+	l.kill()
+	l.boot()
+	l.serves("2", 200)
+	if s, g := l.haproxy.ask("blog.localhost", "/"); s != 200 || g != "1" {
+		t.Errorf("the other environment is answered with %d by %q", s, g)
+	}
+	if err := l.Forget(l.ctx, router.Fence{Revision: 3}, "blog"); err == nil {
+		t.Error("an environment that serves is forgotten")
+	}
+}

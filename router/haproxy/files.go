@@ -52,20 +52,20 @@ func within[T any](ctx context.Context, f func() (T, error)) (T, error) {
 	}
 }
 
-// readMap reads the map file. One that is not there has no lines.
-func (f *files) readMap(ctx context.Context) (map[string]string, error) {
+// readMap reads the map file, and its lines by their keys. One that is not there has none.
+func (f *files) readMap(ctx context.Context) (content string, lines map[string]string, err error) {
 	text, err := within(ctx, func() ([]byte, error) { return os.ReadFile(f.mapFile) })
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+		return "", nil, err
 	}
-	out := map[string]string{}
+	lines = map[string]string{}
 	for line := range strings.Lines(string(text)) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if _, twice := out[key]; ok && !twice && !strings.HasPrefix(key, "#") {
-			out[key] = strings.TrimLeft(value, " ")
+		if _, twice := lines[key]; ok && !twice && !strings.HasPrefix(key, "#") {
+			lines[key] = strings.TrimLeft(value, " ")
 		}
 	}
-	return out, nil
+	return string(text), lines, nil
 }
 
 // readState reads the state file of a backend and the servers in it; none when it is not there.

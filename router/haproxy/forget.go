@@ -33,7 +33,7 @@ func (n *Node) Forget(ctx context.Context, f router.Fence, name string) error {
 	if err != nil {
 		return err
 	}
-	return n.keepMap(ctx, "", entry{})
+	return n.keep(ctx, name, func(view, map[string]string) error { return nil })
 }
 
 func (n *Node) forgetEntry(ctx context.Context, f router.Fence, name string) error {

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,6 +159,7 @@ func (h *haproxy) boot() {
 	}
 	h.process = exec.Command(h.path, mode, "-f", h.file)
 	h.process.Stdout, h.process.Stderr = h.output, h.output
+	h.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a master and its workers end together
 	if err := h.process.Start(); err != nil {
 		h.Fatal(err)
 	}
@@ -171,8 +173,8 @@ func (h *haproxy) boot() {
 // kill ends HAProxy at once.
 func (h *haproxy) kill() {
 	if h.process != nil {
-		_ = h.process.Process.Kill() // it may have ended
-		_ = h.process.Wait()         // by the signal
+		_ = syscall.Kill(-h.process.Process.Pid, syscall.SIGKILL) // it may have ended
+		_ = h.process.Wait()                                      // by the signal
 		h.process = nil
 	}
 }

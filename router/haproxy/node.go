@@ -13,6 +13,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"viridian/failpoint"
+	"viridian/rollout"
 	"viridian/router"
 )
 
@@ -134,6 +135,14 @@ func (n *Node) Run(ctx context.Context) error {
 		case <-ticker.Chan():
 		}
 	}
+}
+
+// Grade says how the node holds off stale writers: fenced with a fence, else read_back.
+func (n *Node) Grade() rollout.Grade {
+	if n.fence == nil {
+		return rollout.GradeReadBack
+	}
+	return rollout.GradeFenced
 }
 
 // Close stops the timers of drains. What they would have cut is cut by whoever observes the node next.

@@ -16,19 +16,22 @@ import (
 // hand is named in Error; a generation whose servers were changed is not among Staged.
 func (n *Node) Observe(ctx context.Context, name string) (router.Observation, error) {
 	o := observation{Observation: router.Observation{Receipt: rollout.Receipt{Router: n.router, Node: n.name,
-		Grade: n.grade(), Hash: rollout.Route{}.Hash()}}, name: name}
+		Grade: n.Grade(), Hash: rollout.Route{}.Hash()}}, name: name}
 	if err := checkNames(name, nil); err != nil {
 		return o.Observation, err
 	}
-	v, err := n.look(ctx, name)
-	if err != nil {
+	var kept map[string]string
+	var err error
+	if n.files != nil { // before the look: what is written first to HAProxy and then to the file is never behind
+		if _, kept, err = n.files.readMap(ctx); err != nil {
+			return o.Observation, err
+		}
+	}
+	if o.view, err = n.look(ctx, name); err != nil {
 		return o.Observation, err
 	}
-	o.view, o.Incarnation, o.At = v, v.incarnation, n.clock.Now()
-	held, err := n.observeEntry(ctx, &o)
-	if err != nil {
-		return o.Observation, err
-	}
+	o.Incarnation, o.At = o.incarnation, n.clock.Now()
+	held := n.observeEntry(&o, kept)
 	if err := n.observeSlots(ctx, &o, held); err != nil {
 		return o.Observation, err
 	}
@@ -58,8 +61,8 @@ func (o *observation) tell(e entry) {
 	o.Revision, o.SpecVersion, o.Hash, o.Weights = e.revision, e.spec, e.hash(), e.weights()
 }
 
-// observeEntry reads the environment's entry and returns it.
-func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) {
+// observeEntry holds the environment's entry against the lines of the map file, and returns it.
+func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	text, there := o.entries[envKey+o.name]
 	held, err := newEntry(), error(nil)
 	if there {
@@ -71,11 +74,7 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 	}
 	o.tell(held)
 	if n.files == nil {
-		return held, nil
-	}
-	lines, err := n.files.readMap(ctx)
-	if err != nil {
-		return held, err
+		return held
 	}
 	fileText, inFile := lines[envKey+o.name]
 	file, err := parseEntry(fileText)
@@ -85,7 +84,7 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 		o.byHand("the map entry is gone: somebody took it out by hand")
 	case err == nil && file.revision > held.revision:
 		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
-	case !there || o.Grade != n.grade():
+	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
 	case err != nil || file.revision != held.revision:
@@ -94,14 +93,7 @@ func (n *Node) observeEntry(ctx context.Context, o *observation) (entry, error) 
 	case file.durable() != held.durable():
 		o.found("the map file is not up to date")
 	}
-	return held, nil
-}
-
-func (n *Node) grade() rollout.Grade {
-	if n.fence == nil {
-		return rollout.GradeReadBack
-	}
-	return rollout.GradeFenced
+	return held
 }
 
 // durable is the part of an entry that a restart must find: not what is under way, nor who did it.

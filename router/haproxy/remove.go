@@ -34,7 +34,10 @@ func (n *Node) Remove(ctx context.Context, f router.Fence, name string, generati
 	})
 	if err == nil && leaving.number != 0 {
 		n.drains.stop(placeKey{name, leaving.number})
-		e, err = n.vacate(ctx, v, name, leaving)
+		// A restart must not find weight on a slot that is being emptied.
+		if err = n.keepMap(ctx, name, e); err == nil {
+			e, err = n.vacate(ctx, v, name, leaving)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("environment %s, generation %d: %w", name, generation, err)

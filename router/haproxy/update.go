@@ -77,7 +77,7 @@ func (n *Node) present(ctx context.Context, env *environment, v view, name strin
 
 func (n *Node) kept(ctx context.Context, env *environment, v view, name string) (entry, error) {
 	if n.files != nil {
-		lines, err := n.files.readMap(ctx)
+		_, lines, err := n.files.readMap(ctx)
 		if err != nil {
 			return entry{}, err
 		}
