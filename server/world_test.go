@@ -58,10 +58,10 @@ type loops bool
 // newWorld makes one. change, if given, edits what its loops and use cases are made of.
 func newWorld(t *testing.T, run loops, change ...func(*controller.Options)) *world {
 	t.Helper()
-	return newWorldOn(t, storetest.Database(t), run)
+	return newWorldOn(t, storetest.Database(t), run, change...)
 }
 
-func newWorldOn(t *testing.T, database string, run loops) *world {
+func newWorldOn(t *testing.T, database string, run loops, change ...func(*controller.Options)) *world {
 	t.Helper()
 	w := &world{t: t, database: database, logs: &lockedBuffer{}, tokens: map[string]string{},
 		node: rollout.Node{Router: "builtin", Name: "edge-1", Incarnation: "1-1", Version: "test"}}
