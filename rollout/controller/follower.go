@@ -12,7 +12,6 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"viridian/rollout"
-	"viridian/router"
 )
 
 // Follower keeps this replica's own node at the committed routes, without any lease: it stages, applies and removes
@@ -166,6 +165,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 		return errors.Join(actErr, err)
 	}
 	if receipt != nil {
+		f.tellAstray(*e, *receipt)
 		facts.Receipts = []rollout.Receipt{*receipt}
 	}
 	if facts.Empty() {
@@ -212,49 +212,6 @@ func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rol
 	if receipt != nil {
 		f.last[name] = *receipt
 	}
-}
-
-// observeFor reads the node, and returns a receipt when it tells something that the environment does not know yet.
-func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failure error) (*rollout.Receipt, error) {
-	if e.DeletedAt != nil {
-		return nil, nil
-	}
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	r, err := f.observe(call, e.Name)
-	if err != nil {
-		return nil, err
-	}
-	if failure != nil {
-		r.Error = failure.Error()
-	}
-	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) && !e.Lacks(r) {
-		f.noteRecorded(e.Name, &r, rollout.Facts{})
-		return nil, nil
-	}
-	return &r, nil
-}
-
-// observe reads what this node does in the environment.
-func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	o, err := f.look(ctx, environment)
-	return o.Receipt, err
-}
-
-// look is observe, with the generations that the node knows.
-func (f *Follower) look(ctx context.Context, environment string) (router.Observation, error) {
-	o, err := f.Local.Observe(ctx, environment)
-	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
-	for _, number := range slices.Concat(o.Staged, o.Weights.Numbers()) {
-		o.Newest = max(o.Newest, number)
-	}
-	return o, err
-}
-
-// sameReceipt compares what was seen, not when.
-func sameReceipt(a, b rollout.Receipt) bool {
-	return a.Incarnation == b.Incarnation && a.Revision == b.Revision && a.SpecVersion == b.SpecVersion && a.Hash == b.Hash &&
-		a.Error == b.Error && maps.Equal(a.InFlight, b.InFlight)
 }
 
 // wakeAt asks for another pass after the pause, when a deadline allows what was not allowed before.

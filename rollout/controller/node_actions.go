@@ -17,10 +17,7 @@ import (
 // answer in time is asked for nothing more than the route until the next pass. What was done is recorded.
 func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
 	var facts rollout.Facts
-	seen, err := f.witness(ctx, e)
-	if err != nil {
-		return facts, err
-	}
+	seen := f.witness(ctx, e)
 	var failed error
 	for _, a := range rollout.Decide(seen, now) {
 		if a.Kind == rollout.ActWake {
@@ -42,15 +39,19 @@ func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time
 	return facts, f.removeUnknown(ctx, e)
 }
 
-// witness is the environment as this node sees itself in it.
-func (f *Follower) witness(ctx context.Context, e rollout.Environment) (rollout.Environment, error) {
+// witness is the environment as this node sees itself in it. Where it cannot be read now, the record has to do: no
+// rollback waits for a look, and the one that follows tells the error.
+func (f *Follower) witness(ctx context.Context, e rollout.Environment) rollout.Environment {
 	if e.DeletedAt != nil { // what is left of it is told by the record
-		return e, nil
+		return e
 	}
 	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
 	defer cancel()
 	o, err := f.look(call, e.Name)
-	return e.Witnessed(f.Node, o.Receipt, o.Staged), err
+	if err != nil {
+		return e
+	}
+	return e.Witnessed(f.Node, o.Receipt, o.Staged)
 }
 
 // stagingFence lets this node stage although it is ahead of the database: what is staged gets no traffic, and a
