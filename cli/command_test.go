@@ -57,6 +57,9 @@ func TestHelp(t *testing.T) {
 		"token revoke":  {"ID"},
 		"config":        {"check"},
 		"config check":  {"VIRIDIAN_LISTEN=", "--config"},
+		"audit":         {"viridian audit verify audit.ndjson", "93b885ad"},
+		"audit verify":  {"--head", "VIRIDIAN_TOKEN", "[FILE]"},
+		"audit export":  {"--output", "--format", "--after"},
 		"ready":         {"--within", "/readyz/proxy"},
 		"demo-app":      {"--build 2", "/slow?ms=500"},
 	} {

@@ -75,7 +75,7 @@ func (p *program) root() *cli.Command {
 		HideVersion:     true,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run decides
 		Commands: []*cli.Command{
-			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.configCommand(),
+			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.auditCommand(), p.configCommand(),
 			p.readyCommand(), p.demoAppCommand(), p.versionCommand(),
 		},
 	}
