@@ -108,7 +108,7 @@ func TestServe_Upgrade(t *testing.T) {
 	_, _ = fmt.Fprint(late, "Connection: close\r\n\r\n")
 	const headTime = 5 * time.Second // that a request's head may take
 	if text := drain(late); !strings.HasSuffix(text, "green\n") && (text != "" || time.Since(lateSince) < headTime) {
-		t.Errorf("a request that the first process read is answered from before the flip: %q", text)
+		t.Errorf("a request that the first process read is answered from before the flip: %q, %v after its begin", text, time.Since(lateSince))
 	}
 	if sw := u.must(http.MethodGet, "/v1/environments/shop/switches/2?wait=drained&timeout=200ms", ""); sw["drained_at"] != nil {
 		t.Errorf("switch 2 counts as drained while the first process has a request open: %v", sw)
