@@ -2,6 +2,7 @@ package audit
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -81,6 +82,7 @@ func VerifyFile(from io.Reader, noted []string) (Report, error) {
 type file struct {
 	begun   bool
 	last    int64 // the id of the newest event that it may hold
+	chains  int   // how many it should list
 	heads   []Record
 	anchors map[string]Record
 	walks   map[string]*Walk
@@ -99,6 +101,11 @@ func (f *file) take(r Record) error {
 	switch r.Record {
 	case RecordExport:
 		f.begun, f.last, f.anchors = true, r.ID, map[string]Record{}
+		var told struct{ Chains int }
+		if err := json.Unmarshal(r.Raw, &told); err != nil {
+			return fmt.Errorf("how many chains there are: %w", err)
+		}
+		f.chains = told.Chains
 	case RecordChain:
 		f.heads = append(f.heads, r)
 	case RecordPruned, RecordStart:
@@ -155,6 +162,9 @@ func (f *file) report() (Report, error) {
 		return Report{}, errors.New("the file holds nothing")
 	}
 	f.begin()
+	if len(f.order) != f.chains {
+		f.wrong(fmt.Sprintf("the file lists %d chains of %d", len(f.order), f.chains))
+	}
 	out := Report{Problem: f.problem}
 	for _, w := range f.order {
 		out.Chains = append(out.Chains, w.Close())

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"viridian/rollout"
@@ -14,7 +15,7 @@ type RecordKind string
 // begin; then the events of all chains, by id.
 const (
 	// RecordExport: ID is that of the newest event when the export began, At that time, Position the id behind which
-	// the export was asked for.
+	// the export was asked for; the data has the number of chains.
 	RecordExport RecordKind = "export"
 	// RecordChain: Position is the length of the chain, Hash its head.
 	RecordChain RecordKind = "chain"
@@ -32,9 +33,9 @@ type Record struct {
 	Event
 }
 
-// ExportRecord begins a file.
-func ExportRecord(last, after int64, at time.Time) Record {
-	return Record{RecordExport, Event{Event: rollout.Event{ID: last, At: at}, Position: after}}
+// ExportRecord begins a file of so many chains.
+func ExportRecord(last, after int64, at time.Time, chains int) Record {
+	return Record{RecordExport, Event{Event: rollout.Event{ID: last, At: at, Raw: fmt.Appendf(nil, `{"chains":%d}`, chains)}, Position: after}}
 }
 
 // ChainRecord tells how long a chain is.

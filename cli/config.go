@@ -2,6 +2,8 @@ package cli
 
 import (
 	"time"
+
+	"viridian/store"
 )
 
 // config is the configuration of an installation. Each field is declared in settings.go.
@@ -9,6 +11,8 @@ type config struct {
 	DatabaseURL        string
 	MigrateDatabaseURL string // empty: DatabaseURL
 	ListenDatabaseURL  string // empty: DatabaseURL
+	Connections        store.Connections
+	AuditKeep          time.Duration
 	Migrate            bool
 	Listen             string
 	ProxyListen        string

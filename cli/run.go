@@ -75,7 +75,7 @@ func (p *program) root() *cli.Command {
 		HideVersion:     true,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run decides
 		Commands: []*cli.Command{
-			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.configCommand(), p.haproxyConfigCommand(),
+			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.auditCommand(), p.configCommand(), p.haproxyConfigCommand(),
 			p.readyCommand(), p.demoAppCommand(), p.versionCommand(),
 		},
 	}

@@ -74,7 +74,7 @@ func (r *replica) trySchema(ctx context.Context, patience time.Duration) error {
 // prepareSchema brings the schema up to date, or only looks when that is somebody else's work.
 func (r *replica) prepareSchema(ctx context.Context) error {
 	if r.config.Migrate {
-		if err := migrations.Up(ctx, r.config.migrateURL()); err != nil {
+		if err := migrateUp(ctx, r.config); err != nil {
 			return err
 		}
 		if err := r.grantService(ctx); err != nil {
@@ -93,6 +93,16 @@ func (r *replica) prepareSchema(ctx context.Context) error {
 		return fmt.Errorf("the schema is at version %d and this program wants %d: run viridian migrate up", version, migrations.Latest())
 	}
 	return r.store.Ping(ctx)
+}
+
+// migrateUp applies what is missing. A connection that is said to be for this is not asked whether it is direct.
+func migrateUp(ctx context.Context, cfg config) error {
+	if cfg.MigrateDatabaseURL == "" {
+		if err := migrations.CheckDirect(ctx, cfg.DatabaseURL); err != nil {
+			return err
+		}
+	}
+	return migrations.Up(ctx, cfg.migrateURL())
 }
 
 // grantService lets the service's role use what another role's migrations have made.

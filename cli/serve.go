@@ -20,7 +20,8 @@ func (p *program) serveCommand() *cli.Command {
 			"waits for the database. On SIGTERM it ends in order; requests in flight are finished. On SIGHUP it rereads its\n" +
 			"configuration: log.level changes at once, for what else changed it says that a restart is needed. On SIGUSR2\n" +
 			"it starts the program anew, with the same arguments, and hands its sockets over once that serves: so a new\n" +
-			"version takes its place without a lost request. Should the new one fail, the old one goes on.\n\n" +
+			"version takes its place without a lost request. Should the new one fail, the old one goes on. (A container ends\n" +
+			"with its first process: there, start a new one beside it.)\n\n" +
 			"   kill -USR2 $(cat /var/lib/viridian/state/serve.pid)\n\n" +
 			"Sockets of systemd with the names api and proxy are used instead of listen and proxy.listen.\n\n" +
 			"Every setting is a flag, an environment variable or a key in a YAML file; the first of these that gives a\n" +

@@ -48,12 +48,23 @@ const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 func settings() []setting {
 	return []setting{
 		{key: "database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.DatabaseURL }),
-			usage: "the Postgres to keep everything in, such as " + databaseExample},
+			usage: "the Postgres to keep everything in, such as " + databaseExample + "; through a transaction pooler that knows no prepared statements " +
+				"(PgBouncer before 1.21) with ?default_query_exec_mode=exec, and with migrate_database_url and listen_database_url past it"},
 		{key: "migrate_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.MigrateDatabaseURL }),
 			usage: "the same database with a role that may change the schema, and not through a transaction pooler; without it database_url. " +
 				"serve then lets the role of database_url in; without serve, viridian migrate up --grant-to does"},
 		{key: "listen_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.ListenDatabaseURL }),
 			usage: "the same database by a direct connection, where database_url goes through a transaction pooler: for notifications, which make it quicker"},
+		{key: "database_connections.control", take: number(func(c *config) *int { return &c.Connections.Control }, 3, 1000),
+			usage: "3 to 1000: connections to the database at most, for commands and the replica's own work; without it 8, or pool_max_conns of database_url where that is more"},
+		{key: "database_connections.reads", preset: is(strconv.Itoa(store.DefaultConnections.Reads)),
+			take:  number(func(c *config) *int { return &c.Connections.Reads }, 1, 1000),
+			usage: "1 to 1000: further ones, for requests that only read; one more is for notifications"},
+		{key: "database_connections.streams", preset: is(strconv.Itoa(store.DefaultConnections.Streams)),
+			take:  number(func(c *config) *int { return &c.Connections.Streams }, 1, 1000),
+			usage: "1 to 1000: further ones, which all event streams share"},
+		{key: "audit.keep", preset: is("0s"), take: auditKeep,
+			usage: "720h or more, the same on every replica: how long events of the audit log are kept before they are pruned, which is recorded in it; 0s keeps them for ever"},
 		{key: "migrate", preset: is("true"), take: boolean(func(c *config) *bool { return &c.Migrate }),
 			usage: "true or false: bring the schema up to date at start"},
 		{key: "listen", preset: is(":7070"), take: address(func(c *config) *string { return &c.Listen }),
@@ -150,6 +161,32 @@ func within(field func(*config) *time.Duration, low, high time.Duration) func(*c
 		*field(c) = d
 		return nil
 	}
+}
+
+func number(field func(*config) *int, low, high int) func(*config, string) error {
+	return func(c *config, value string) error {
+		n, err := strconv.Atoi(value)
+		switch {
+		case err != nil:
+			return errors.New("not a whole number")
+		case n < low || n > high:
+			return errors.New("out of range")
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func auditKeep(c *config, value string) error {
+	d, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return errors.New(`not a duration such as "9600h"`)
+	case d != 0 && d < store.MinAuditKeep:
+		return errors.New("out of range")
+	}
+	c.AuditKeep = d
+	return nil
 }
 
 func oneOf(field func(*config) *string, allowed ...string) func(*config, string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -61,6 +62,10 @@ type upgrade struct {
 func (r *replica) begin(u *upgrade) {
 	if u.successor != nil {
 		r.log.Warn("an upgrade is under way already", "successor", u.cmd.Process.Pid)
+		return
+	}
+	if os.Getpid() == 1 {
+		r.log.Error("not upgrading: a container ends with its first process, which this is; start a new container beside it instead")
 		return
 	}
 	if old := r.inherited.predecessor; !old.gone() {

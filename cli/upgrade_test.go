@@ -89,6 +89,7 @@ func TestServe_Upgrade(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer late.Close()
+	lateSince := time.Now()
 	_, _ = fmt.Fprintf(late, "GET / HTTP/1.1\r\nHost: %s\r\n", site) // its end comes when the route has changed
 	eventually(t, "the slow request is under way", func() bool { return u.openOn(1) == 1 })
 	u.upgrade()
@@ -105,8 +106,9 @@ func TestServe_Upgrade(t *testing.T) {
 	u.promotes(2)
 	u.wantPage(site, "green")
 	_, _ = fmt.Fprint(late, "Connection: close\r\n\r\n")
-	if text := drain(late); !strings.HasSuffix(text, "green\n") {
-		t.Errorf("a request that the first process read is answered from before the flip: %q", text)
+	const headTime = 5 * time.Second // that a request's head may take
+	if text := drain(late); !strings.HasSuffix(text, "green\n") && (text != "" || time.Since(lateSince) < headTime) {
+		t.Errorf("a request that the first process read is answered from before the flip: %q, %v after its begin", text, time.Since(lateSince))
 	}
 	if sw := u.must(http.MethodGet, "/v1/environments/shop/switches/2?wait=drained&timeout=200ms", ""); sw["drained_at"] != nil {
 		t.Errorf("switch 2 counts as drained while the first process has a request open: %v", sw)

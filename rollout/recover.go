@@ -7,6 +7,27 @@ import (
 	"time"
 )
 
+// Beyond these, what a node reports is not of a time that was lost, but of a file that somebody wrote: to go above it
+// would use up the numbers there are.
+const (
+	noRevision = 1 << 53   // and no version of a spec
+	mostLost   = 1_000_000 // generations
+)
+
+// credible is the receipt without what can be of no time that was lost.
+func (e Environment) credible(r Receipt) Receipt {
+	if max(r.Revision, r.Fence) >= noRevision {
+		r.Revision, r.Fence = 0, 0
+	}
+	if r.SpecVersion >= noRevision {
+		r.SpecVersion = 0
+	}
+	if r.Newest > e.LastNumber+mostLost {
+		r.Newest = 0
+	}
+	return r
+}
+
 // lost is what nodes hold that this database does not know; ahead says whether a node was above our revision, and no
 // recover switch was made since.
 func (e Environment) lost() (lost Lost, ahead bool) {
@@ -19,6 +40,7 @@ func (e Environment) lost() (lost Lost, ahead bool) {
 
 // Lacks says whether the receipt tells something of a time that this database does not know, and that is not noted yet.
 func (e Environment) Lacks(r Receipt) bool {
+	r = e.credible(r)
 	lost, _ := e.lost()
 	return max(r.Revision, r.Fence) > max(e.Revision, lost.Revision) || r.SpecVersion > max(e.SpecVersion, lost.SpecVersion) ||
 		r.Newest > e.LastNumber
@@ -26,6 +48,7 @@ func (e Environment) Lacks(r Receipt) bool {
 
 // sighted tells of a node that is ahead of the database, once for each finding; old is the receipt before, if any.
 func (c *change) sighted(r, old Receipt) {
+	r = c.e.credible(r)
 	same := old.Revision == r.Revision && old.SpecVersion == r.SpecVersion && old.Hash == r.Hash
 	if c.e.Lacks(r) || (!same && (r.Revision > c.e.Revision || r.SpecVersion > c.e.SpecVersion)) {
 		c.sightAhead(r)
@@ -54,7 +77,7 @@ func (c *change) sightAhead(r Receipt) {
 func (c *change) settleAhead() {
 	for _, r := range c.e.Receipts {
 		if c.e.Lacks(r) {
-			c.sightAhead(r)
+			c.sightAhead(c.e.credible(r))
 		}
 	}
 	if lost, ahead := c.e.lost(); ahead {

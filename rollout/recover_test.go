@@ -229,6 +229,22 @@ func TestRecover_AboveWhatIsNotDurable(t *testing.T) {
 	w.recovered(w.sees(r), 10)
 }
 
+// A file that somebody wrote does not use up the numbers there are; the node is shown as it is.
+func TestRecover_NotAboveWhatCannotBe(t *testing.T) {
+	t.Parallel()
+	w := past(t)
+	r := w.future(0, 1<<62, 5)
+	r.SpecVersion, r.Newest = 1<<62, 1<<30
+	for range 3 {
+		if tr := w.sees(r); tr.NewSwitch != nil || len(tr.Events) != 0 {
+			t.Fatalf("told %v, switch %+v", kinds(tr), tr.NewSwitch)
+		}
+	}
+	if state := w.e.ReceiptState(w.e.Nodes[0], w.now); state != Ahead || w.e.LastNumber != 2 || w.e.SpecVersion != 1 || w.e.Mending != nil {
+		t.Errorf("%s, last number %d, spec version %d, mending %+v", state, w.e.LastNumber, w.e.SpecVersion, w.e.Mending)
+	}
+}
+
 // Only a generation or a spec was lost: no switch is needed for that.
 func TestRecover_LostNumbersAndSpecs(t *testing.T) {
 	t.Parallel()

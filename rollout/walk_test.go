@@ -80,14 +80,12 @@ func randomWalk(r *rapid.T) map[string]int {
 func uncovered(counts map[string]int) error {
 	var missing []error
 	want := []string{"applied", "applied degraded", "promote node_not_staged", "promote the live one", "promote", "rollback", "weights", "delete", "create", "rollback rollback_unavailable", "rollback rollback_target_unhealthy",
-		"promote promotion_in_progress", "promote environment_locked", "promote revision_mismatch", "promotion paused"}
+		"promote promotion_in_progress", "promote environment_locked", "promote revision_mismatch", "promotion paused",
+		"switch heal", "switch recover", "event route.drifted", "event route.ahead", "event route.recovery_held", "known by another version"}
 	for from, states := range GenerationMoves {
 		for _, to := range states {
 			want = append(want, string(from)+" to "+string(to))
 		}
-	}
-	for _, repaired := range []string{"switch heal", "switch recover", "event route.drifted", "event route.ahead", "event route.recovery_held", "known by another version"} {
-		want = append(want, repaired)
 	}
 	for _, outcome := range []PromotionState{PromotionSucceeded, PromotionAborted, PromotionRolledBack, PromotionSuperseded} {
 		want = append(want, "promotion "+string(outcome))

@@ -24,7 +24,7 @@ func (s *Store) ExportAudit(ctx context.Context, scope AuditScope, after int64, 
 	if len(o.chains) == 0 && scope.Environment != "" {
 		return rollout.Refuse(rollout.NotFound, "there is no audit log of environment "+scope.Environment, "leave environment out to export everything")
 	}
-	if err := each(audit.ExportRecord(o.last, after, o.at)); err != nil {
+	if err := each(audit.ExportRecord(o.last, after, o.at, len(o.chains))); err != nil {
 		return err
 	}
 	for _, k := range o.chains {

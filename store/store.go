@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -60,6 +61,7 @@ type Store struct {
 	sender     string // names this Store in its notifications
 	auditKeep  time.Duration
 	pings      chan struct{} // one at a time
+	warned     atomic.Bool   // that no notifications come
 }
 
 type timeouts struct{ call, lock, idle time.Duration }

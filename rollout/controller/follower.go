@@ -163,6 +163,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 		return errors.Join(actErr, err)
 	}
 	if receipt != nil {
+		f.tellAstray(*e, *receipt)
 		facts.Receipts = []rollout.Receipt{*receipt}
 	}
 	if facts.Empty() {
@@ -179,10 +180,7 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 
 // act does what is to be done on the node, and has the loop wake at the next deadline.
 func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
-	seen, err := f.witness(ctx, e)
-	if err != nil {
-		return rollout.Facts{}, err
-	}
+	seen := f.witness(ctx, e)
 	actions := rollout.Decide(seen, now)
 	for _, a := range actions {
 		if a.Kind == rollout.ActWake {
@@ -200,13 +198,17 @@ func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time
 	return facts, f.hand.removeUnknown(ctx, e, o)
 }
 
-// witness is the environment as this node sees itself in it: what the node says of itself goes before what is recorded.
-func (f *Follower) witness(ctx context.Context, e rollout.Environment) (rollout.Environment, error) {
+// witness is the environment as this node sees itself in it. Where it cannot be read now, the record has to do: no
+// rollback waits for a look, and the one that follows tells the error.
+func (f *Follower) witness(ctx context.Context, e rollout.Environment) rollout.Environment {
 	if e.DeletedAt != nil { // what is left of it is told by the record
-		return e, nil
+		return e
 	}
 	o, err := f.hand.observe(ctx, e.Name)
-	return e.Witnessed(f.Node, o.Receipt, o.Staged), err
+	if err != nil {
+		return e
+	}
+	return e.Witnessed(f.Node, o.Receipt, o.Staged)
 }
 
 // newer says whether the node was already recorded at a later revision than e: then e is an old message.
@@ -231,37 +233,6 @@ func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rol
 	if receipt != nil {
 		f.last[name] = *receipt
 	}
-}
-
-// observeFor reads the node, and returns a receipt when it tells something that the environment does not know yet.
-func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failure error) (*rollout.Receipt, error) {
-	if e.DeletedAt != nil {
-		return nil, nil
-	}
-	r, err := f.observe(ctx, e.Name)
-	if err != nil {
-		return nil, err
-	}
-	if failure != nil {
-		r.Error = failure.Error()
-	}
-	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) && !e.Lacks(r) {
-		f.noteRecorded(e.Name, &r, rollout.Facts{})
-		return nil, nil
-	}
-	return &r, nil
-}
-
-// observe reads what this node does in the environment.
-func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	o, err := f.hand.observe(ctx, environment)
-	return o.Receipt, err
-}
-
-// sameReceipt compares what was seen, not when.
-func sameReceipt(a, b rollout.Receipt) bool {
-	return a.Incarnation == b.Incarnation && a.Revision == b.Revision && a.SpecVersion == b.SpecVersion && a.Hash == b.Hash &&
-		a.Error == b.Error && maps.Equal(a.InFlight, b.InFlight)
 }
 
 // wakeAt asks for another pass after the pause, when a deadline allows what was not allowed before.

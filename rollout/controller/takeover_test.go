@@ -101,7 +101,7 @@ func TestWorker_TakesOverFromTheDead(t *testing.T) {
 			return r.store.holder["shop"] == "n2/first" && r.store.leases["shop"].Term == lease.Term+1
 		})
 		if time.Now().Before(lease.ExpiresAt) {
-			t.Errorf("taken over %s before the lease was over", lease.ExpiresAt.Sub(time.Now()))
+			t.Errorf("taken over %s before the lease was over", time.Until(lease.ExpiresAt))
 		}
 		other.register("shop", 2)
 		within(t, 15*time.Second, "ready", func() bool { return other.state(2) == rollout.Ready })
