@@ -45,7 +45,7 @@ func (v *specValidator) validate(s *Spec) {
 	if strings.ContainsFunc(s.Description, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 		v.invalid("/description", "contains a control character")
 	}
-	v.services(s.Services)
+	v.services(s.Services, s.Routers)
 	v.routers(s.Routers)
 	if !ValidName(s.Registry) {
 		v.invalid("/registry", "must be the name of a registry, such as \"static\"")
@@ -60,7 +60,7 @@ func (v *specValidator) validate(s *Spec) {
 	v.networks(s.Networks)
 }
 
-func (v *specValidator) services(services []Service) {
+func (v *specValidator) services(services []Service, routers []string) {
 	if len(services) < 1 || len(services) > maxServices {
 		v.invalid("/services", "must list 1 to %d services, not %d", maxServices, len(services))
 		return
@@ -91,10 +91,10 @@ func (v *specValidator) services(services []Service) {
 			}
 		}
 		switch {
-		case svc.Protocol == "tcp":
-			v.unsupported(at+"/protocol", "tcp is not supported yet; use \"http\"")
-		case svc.Protocol != "http":
-			v.invalid(at+"/protocol", "must be \"http\"")
+		case svc.Protocol == "tcp" && slices.Contains(routers, Builtin):
+			v.unsupported(at+"/protocol", "tcp is not what the router \"builtin\" can; leave that out of routers, or use \"http\"")
+		case svc.Protocol != "http" && svc.Protocol != "tcp":
+			v.invalid(at+"/protocol", "must be \"http\" or \"tcp\"")
 		}
 		if svc.UpstreamTLS {
 			v.unsupported(at+"/upstream_tls", "is not supported yet; leave it out or set it to false")
