@@ -638,7 +638,7 @@ type EnvironmentSpec struct {
 	// Examples: shop
 	Name *Name `json:"name,omitempty"`
 
-	// Networks Where checks may go and where previews may come from. Not built in this version.
+	// Networks Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 	Networks *NetworksSpec `json:"networks,omitempty"`
 
 	// Promotion How a generation becomes live.
@@ -908,7 +908,7 @@ type LockRequest struct {
 // Examples: shop
 type Name = string
 
-// NetworksSpec Where checks may go and where previews may come from. Not built in this version.
+// NetworksSpec Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 type NetworksSpec struct {
 	// CheckAllow Networks that checks may call besides the instances themselves.
 	CheckAllow *[]CIDR `json:"check_allow,omitempty"`

@@ -78,6 +78,7 @@ func TestParseSpec_Accepts(t *testing.T) {
 		wholeSpec(`"bake": {"duration": "0s", "interval": "15000ms", "checks": [], "on_failure": "rollback"}`),
 		wholeSpec(`"retention": {"keep_for": "0s", "keep_generations": 10, "drain": "24h"}`),
 		wholeSpec(`"networks": {"check_allow": [], "preview_allow": ["127.0.0.0/8", "::1/128"]}`),
+		wholeSpec(`"routers": ["edge"], "networks": {"preview_allow": ["10.0.0.0/8"]}`),
 		wholeSpec(`"description": "two\nlines – and ünïcode 🟢"`),
 	} {
 		spec, err := ParseSpec([]byte(raw))

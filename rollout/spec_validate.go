@@ -57,7 +57,7 @@ func (v *specValidator) validate(s *Spec) {
 	v.bake(s.Bake)
 	v.retention(s.Retention)
 	v.empty("/requires", s.Requires)
-	v.networks(s.Networks)
+	v.networks(s.Networks, s.Routers)
 }
 
 func (v *specValidator) services(services []Service, routers []string) {
@@ -230,14 +230,14 @@ func (v *specValidator) retention(s Retention) {
 	v.span("/retention/drain", s.Drain, 0, longest)
 }
 
-func (v *specValidator) networks(s Networks) {
+func (v *specValidator) networks(s Networks, routers []string) {
 	v.prefixes("/networks/check_allow", s.CheckAllow)
 	v.prefixes("/networks/preview_allow", s.PreviewAllow)
 	if len(s.CheckAllow) > 0 {
 		v.unsupported("/networks/check_allow", "is not supported yet, as there are no checks that could call out; leave it out")
 	}
-	if usual := defaultSpec().Networks.PreviewAllow; !slices.Equal(s.PreviewAllow, usual) {
-		v.unsupported("/networks/preview_allow", "is not supported yet, as there are no previews; leave it out")
+	if usual := defaultSpec().Networks.PreviewAllow; !slices.Equal(s.PreviewAllow, usual) && slices.Contains(routers, Builtin) {
+		v.unsupported("/networks/preview_allow", "is not supported yet, as the router \"builtin\" has no previews; leave it out, or that out of routers")
 	}
 }
 
