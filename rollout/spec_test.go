@@ -70,6 +70,7 @@ func TestParseSpec_Accepts(t *testing.T) {
 		serviceSpec(`"health": {"interval": "100ms", "timeout": "50ms", "healthy_after": 100, "unhealthy_after": 1}`),
 		serviceSpec(`"health": {"interval": "1h", "timeout": "1m"}`),
 		wholeSpec(`"routers": ["edge", "builtin"]`),
+		`{"services": [{"name": "db", "protocol": "tcp"}, {"name": "web"}], "routers": ["edge"]}`,
 		wholeSpec(`"routers": ["builtin"], "registry": "static", "requires": []`),
 		wholeSpec(`"validation": {"timeout": "24h", "valid_for": "1s", "min_healthy_percent": 1, "min_capacity_percent": 0, "checks": []}`),
 		wholeSpec(`"validation": {"valid_for": "87600h", "min_capacity_percent": 1000}`),
@@ -77,6 +78,7 @@ func TestParseSpec_Accepts(t *testing.T) {
 		wholeSpec(`"bake": {"duration": "0s", "interval": "15000ms", "checks": [], "on_failure": "rollback"}`),
 		wholeSpec(`"retention": {"keep_for": "0s", "keep_generations": 10, "drain": "24h"}`),
 		wholeSpec(`"networks": {"check_allow": [], "preview_allow": ["127.0.0.0/8", "::1/128"]}`),
+		wholeSpec(`"routers": ["edge"], "networks": {"preview_allow": ["10.0.0.0/8"]}`),
 		wholeSpec(`"description": "two\nlines – and ünïcode 🟢"`),
 	} {
 		spec, err := ParseSpec([]byte(raw))

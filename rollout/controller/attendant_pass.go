@@ -33,7 +33,7 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		}
 	}
 	a.note(h, *next.e)
-	e, lost := *next.e, []rollout.Staging(nil)
+	e, lost, mend := *next.e, []rollout.Staging(nil), []rollout.Action(nil)
 	// A flip that is due goes first; what is wrong with the node beside it is seen to afterwards, or when the flip fails.
 	looking := a.look && (a.tried.e != nil || a.last.Revision >= e.Revision || a.last.Router == "")
 	if looking {
@@ -44,9 +44,9 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		if o.Incarnation != h.node.Incarnation {
 			return a.met(ctx)
 		}
-		e, lost = a.found(h, e, o)
+		e, lost, mend = a.found(h, e, o)
 	}
-	if actions = own(h, rollout.Decide(e, next.now)); len(actions) == 0 && !looking {
+	if actions = append(own(h, rollout.Decide(e, next.now)), mend...); len(actions) == 0 && !looking {
 		return nil
 	}
 	var failed error
@@ -169,28 +169,34 @@ func (a *attendant) met(ctx context.Context) error {
 	return errRestarted
 }
 
-// found is the environment as the node shows it to be, which may differ from what was recorded: then what was lost is
-// to be staged again, and a route that was changed there is to be applied again.
-func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (rollout.Environment, []rollout.Staging) {
-	var lost []rollout.Staging
-	e.Stagings = slices.Clone(e.Stagings)
-	e.Stagings = slices.DeleteFunc(e.Stagings, func(s rollout.Staging) bool {
-		gone := s.Router == h.node.Router && s.Node == h.node.Name && s.Incarnation == h.node.Incarnation && !slices.Contains(o.Staged, s.Generation)
-		if gone {
-			lost = append(lost, s)
+// found is the environment as the node shows it to be, which may differ from what was recorded: then a route that was
+// changed there is to be applied again, and what was lost is to be staged again. Decide does that for what may serve;
+// mend has the rest of it, which waits to be validated again. What retires is not put back.
+func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (seen rollout.Environment, lost []rollout.Staging, mend []rollout.Action) {
+	e.Stagings = slices.DeleteFunc(slices.Clone(e.Stagings), func(s rollout.Staging) bool {
+		if !h.made(s) || slices.Contains(o.Staged, s.Generation) {
+			return false
 		}
-		return gone
+		switch g, ok := e.Generation(s.Generation); {
+		case !ok || g.State == rollout.Retiring:
+			return false
+		case !g.State.Holds():
+			mend = append(mend, rollout.Action{Kind: rollout.ActStage, Generation: s.Generation, Router: s.Router, Node: s.Node})
+			return false
+		}
+		lost = append(lost, s)
+		return true
 	})
 	before, known := e.Receipt(h.node)
-	if known && (o.Revision < before.Revision || len(lost) > 0) {
+	if known && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
 		a.t.w.log.Warn("node was changed by somebody else, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
-			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost))
+			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
 	}
 	e.Receipts = slices.DeleteFunc(slices.Clone(e.Receipts), func(r rollout.Receipt) bool { return r.Router == h.node.Router && r.Node == h.node.Name })
 	if known || o.Revision > 0 {
 		e.Receipts = append(e.Receipts, o.Receipt)
 	}
-	return e, lost
+	return e, lost, mend
 }
 
 // conclude reads the node after what was done, and records all of it.
@@ -256,12 +262,12 @@ func (a *attendant) record(ctx context.Context, h hand, e rollout.Environment, f
 	return nil
 }
 
-// note remembers what the database knows of the node.
+// note remembers what the database knows of the node, and which generations the node should know.
 func (a *attendant) note(h hand, e rollout.Environment) {
 	a.last, _ = e.Receipt(h.node)
 	a.knows = nil
 	for _, s := range e.Stagings {
-		if s.Router == h.node.Router && s.Node == h.node.Name && s.Incarnation == h.node.Incarnation {
+		if g, ok := e.Generation(s.Generation); ok && g.State != rollout.Retiring && h.made(s) {
 			a.knows = append(a.knows, s.Generation)
 		}
 	}

@@ -237,6 +237,34 @@ func TestFleet_HandEdits(t *testing.T) {
 	})
 }
 
+// What was rolled back from may be validated again: it is mended like the rest. What retires is not put back.
+func TestFleet_HandEditOfWhatDoesNotServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 1, nil)
+		defer y.stop()
+		y.shop()
+		y.await(y.promote(1).Revision, WaitApplied)
+		y.await(y.promote(2).Revision, WaitApplied)
+		y.await(y.rollback(2), WaitApplied)
+		m := y.machines[0]
+		stagedThere := func(number int) bool {
+			o, _ := m.node.Observe(t.Context(), "shop")
+			return slices.Contains(o.Staged, number)
+		}
+		m.edit(func(_ *rollout.Route, staged *[]int) { *staged = []int{1} })
+		y.until(time.Second, "the rejected generation is back", func() bool { return stagedThere(2) })
+		if _, err := y.service.RetireGeneration(t.Context(), "shop", rollout.RetireCommand{Generation: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		m.edit(func(_ *rollout.Route, staged *[]int) { *staged = []int{1} })
+		stages := m.counts("stage")
+		y.until(time.Minute, "retired", func() bool { return y.state(2) == rollout.Retired })
+		if stagedThere(2) || m.counts("stage") != stages {
+			t.Error("a retiring generation was put back")
+		}
+	})
+}
+
 // A hand that takes an older revision to a node which then refuses every write: the record tells the truth all the same.
 func TestFleet_GoesBackAndStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -48,6 +48,11 @@ func (o Options) hand(r router.Router, node rollout.Node, term int64) hand {
 // owns says whether an action is to be done on this node.
 func (h hand) owns(a rollout.Action) bool { return a.Router == h.node.Router && a.Node == h.node.Name }
 
+// made says whether a staging is of this run of this node.
+func (h hand) made(s rollout.Staging) bool {
+	return s.Router == h.node.Router && s.Node == h.node.Name && s.Incarnation == h.node.Incarnation
+}
+
 // knownIn says whether the environment has this run of the node.
 func (h hand) knownIn(e rollout.Environment) bool {
 	for _, n := range e.Nodes {

@@ -141,10 +141,11 @@ const patience = 500 * time.Millisecond
 
 // alone keeps other processes from writing, for a while, and returns how to let them again.
 func (f *files) alone(ctx context.Context) func() {
-	lock, err := os.OpenFile(filepath.Join(f.dir, ".viridian.lock"), os.O_CREATE|os.O_RDWR, 0o640)
+	lock, err := os.OpenFile(filepath.Join(f.dir, ".viridian.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return func() {}
 	}
+	unlock := func() { _ = lock.Close() } // nothing was written to it
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	ticker := time.NewTicker(5 * time.Millisecond)
@@ -152,9 +153,9 @@ func (f *files) alone(ctx context.Context) func() {
 	for syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		select {
 		case <-ctx.Done():
-			return func() { lock.Close() }
+			return unlock
 		case <-ticker.C:
 		}
 	}
-	return func() { lock.Close() }
+	return unlock
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"path"
 	"strconv"
 	"strings"
@@ -99,6 +100,11 @@ func (c *Config) check(e Environment) error {
 		}
 		if path := svc.Health.Path; svc.Health.Type == rollout.HealthHTTP && (!strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' })) {
 			return fmt.Errorf("service %s of environment %s: %.80q is not a path to ask for", svc.Name, e.Name, path)
+		}
+	}
+	for _, network := range e.Spec.Networks.PreviewAllow {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return fmt.Errorf("environment %s: %.80q is not a network", e.Name, network)
 		}
 	}
 	return checkNames(e.Name, services)

@@ -179,7 +179,7 @@ func (p *printer) backend(e Environment, svc rollout.Service, slot int) {
 		p.line("    retry-on conn-failure empty-response")
 		p.line("    http-request disable-l7-retry unless METH_GET")
 		note("Previews lead to code that nobody has validated.")
-		p.line("    http-request deny deny_status 403 if { var(txn.viridian_preview) -m found } !{ src %s }", strings.Join(e.Spec.Networks.PreviewAllow, " "))
+		p.line("    http-request deny deny_status 403 if { var(txn.viridian_preview) -m found }%s", unless(e.Spec.Networks.PreviewAllow))
 	}
 	note("Viridian gives the servers their addresses, and keeps them in the state file for a restart.")
 	p.line("    load-server-state-from-file local")
@@ -187,6 +187,14 @@ func (p *printer) backend(e Environment, svc rollout.Service, slot int) {
 	p.line("    default-server inter %s fastinter %[1]s downinter %[1]s rise %d fall %d", milliseconds(h.Interval), h.HealthyAfter, h.UnhealthyAfter)
 	p.line("    server-template %s 1-%d unset.viridian.invalid:%d check disabled init-addr last,%s", serverName, p.Servers, nowherePort, nowhere)
 	p.line("")
+}
+
+// unless excepts the networks from a rule.
+func unless(networks []string) string {
+	if len(networks) == 0 {
+		return ""
+	}
+	return " !{ src " + strings.Join(networks, " ") + " }"
 }
 
 // milliseconds writes a span as HAProxy reads it.

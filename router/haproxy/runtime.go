@@ -45,7 +45,7 @@ func (r runtime) do(ctx context.Context, words ...string) error {
 	if err != nil {
 		return fmt.Errorf("%.120s: %w", text, err)
 	}
-	if said := strings.TrimSpace(answer); said != "" && !(words[0] == "set" && moved.MatchString(said)) {
+	if said := strings.TrimSpace(answer); said != "" && (words[0] != "set" || !moved.MatchString(said)) {
 		return fmt.Errorf("%.120s: HAProxy says %.120q", text, said)
 	}
 	return nil

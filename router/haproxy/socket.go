@@ -48,7 +48,7 @@ func parseAddress(text string, config *tls.Config) (address, error) {
 		}
 		return a, nil
 	}
-	return address{}, fmt.Errorf("%q must begin with unix:, tcp: or tls:", text)
+	return address{}, fmt.Errorf("%q must begin with unix:, tcp: or tls: to be an address", text)
 }
 
 // dial connects. The connection ends with ctx.

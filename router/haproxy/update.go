@@ -69,7 +69,9 @@ func (n *Node) present(ctx context.Context, env *environment, v view, name strin
 	}
 	if held.revision > kept.revision || (held.revision == kept.revision && held.live != 0 && held.hash() != kept.hash()) {
 		// Somebody moved traffic by hand. A new revision is compared with what they moved it to, so that it shows.
-		held.slots, held.mark = kept.slots, kept.mark
+		if len(kept.slots) > 0 {
+			held.slots, held.mark = kept.slots, kept.mark
+		}
 		return held, nil
 	}
 	return kept, nil
@@ -88,7 +90,7 @@ func (n *Node) kept(ctx context.Context, env *environment, v view, name string) 
 	}
 	e, err := parseEntry(env.entry)
 	if err != nil || env.incarnation != v.incarnation {
-		return newEntry(), nil
+		e = newEntry()
 	}
 	for _, s := range e.slots { // another process may have emptied it since
 		if s.generation != 0 && v.sumOf(name, s) != s.sum {

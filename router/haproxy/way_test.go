@@ -26,7 +26,7 @@ func TestPreview(t *testing.T) {
 	for name, c := range map[string]struct {
 		allow []string
 		let   bool
-	}{"allowed": {[]string{"127.0.0.0/8", "::1/128"}, true}, "not allowed": {[]string{"10.0.0.0/8"}, false}} {
+	}{"allowed": {[]string{"127.0.0.0/8", "::1/128"}, true}, "not allowed": {[]string{"10.0.0.0/8"}, false}, "nobody allowed": {nil, false}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, func(_ *haproxy, cfg *Config) { cfg.Environments[0].Spec.Networks.PreviewAllow = c.allow })

@@ -955,7 +955,7 @@ type LockRequest struct {
 // Examples: shop
 type Name = string
 
-// NetworksSpec Where checks may go and where previews may come from. Not built in this version.
+// NetworksSpec Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 type NetworksSpec struct {
 	// CheckAllow Networks that checks may call besides the instances themselves.
 	CheckAllow []CIDR `json:"check_allow,omitempty"`
@@ -1381,14 +1381,16 @@ type Service struct {
 	// Examples: shop
 	Name Name `json:"name"`
 
-	// Protocol What the instances speak; `tcp` is not built in this version.
+	// Protocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+	// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 	Protocol *ServiceProtocol `json:"protocol,omitempty"`
 
 	// UpstreamTls Speak TLS with the instances; not built in this version.
 	UpstreamTls *bool `json:"upstream_tls,omitempty"`
 }
 
-// ServiceProtocol What the instances speak; `tcp` is not built in this version.
+// ServiceProtocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 type ServiceProtocol string
 
 // Setting A setting whose fields depend on its type.
