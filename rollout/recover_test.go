@@ -302,23 +302,6 @@ func TestRecover_NothingIsTakenOutOnOldWord(t *testing.T) {
 	}
 }
 
-func TestCleanUp_NotWhatANodeServes(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	w.live()
-	never := w.ready()
-	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: never}, w.now))
-	w.sees(w.drift(0, never)) // by hand
-	w.pass(time.Hour)
-	if g := w.gen(never); w.e.Cleanable(g, w.now) {
-		t.Error("cleanable while a node serves it")
-	}
-	w.applied()
-	if g := w.gen(never); !w.e.Cleanable(g, w.now) {
-		t.Error("not cleanable in the end")
-	}
-}
-
 // Automation does not act on what is long past.
 func TestRecover_HoldsAutomation(t *testing.T) {
 	t.Parallel()
@@ -381,26 +364,4 @@ func TestRecover_PromotionGoesOn(t *testing.T) {
 	}
 	w.applied()
 	w.promotion(2, PromotionSucceeded)
-}
-
-// The copy has receipts of a run that goes on; what the run does now is taken in although it may look like less.
-func TestWitnessed_GoesBeforeTheRecord(t *testing.T) {
-	t.Parallel()
-	w := past(t)
-	n := w.e.Nodes[0]
-	forgot := Receipt{Router: n.Router, Node: n.Name, Incarnation: n.Incarnation, Hash: Route{}.Hash(), Grade: GradeFenced}
-	w.e = w.e.Witnessed(n, forgot, []int{2})
-	w.decides(on("a", ActApply, 0), on("a", ActStage, 1), Action{Kind: ActSettle}) // what was confirmed of 1 counts no more
-
-	w = past(t)
-	fresh := w.e.Nodes[0]
-	fresh.Incarnation = "a2"
-	w.e.Nodes[0] = fresh
-	if _, known := w.e.Witnessed(fresh, forgot, nil).Receipt(fresh); known {
-		t.Error("a run that was told nothing counts as told")
-	}
-	ahead := w.future(0, 6, 5)
-	ahead.Incarnation = "a2"
-	w.e = w.e.Witnessed(fresh, ahead, []int{1, 2, 5})
-	w.decides(on("a", ActStage, 2), on("a", ActStage, 1), Action{Kind: ActSettle})
 }

@@ -292,3 +292,20 @@ func TestCleanUp_AnnouncedAndNotRecorded(t *testing.T) {
 	w.pass(timing.Grace).settle()
 	w.decides(on("a", ActApply, 0), on("b", ActApply, 0), Action{Kind: ActDeregister, Generation: n})
 }
+
+func TestCleanUp_NotWhatANodeServes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	never := w.ready()
+	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: never}, w.now))
+	w.sees(w.drift(0, never)) // by hand
+	w.pass(time.Hour)
+	if g := w.gen(never); w.e.Cleanable(g, w.now) {
+		t.Error("cleanable while a node serves it")
+	}
+	w.applied()
+	if g := w.gen(never); !w.e.Cleanable(g, w.now) {
+		t.Error("not cleanable in the end")
+	}
+}

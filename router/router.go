@@ -13,12 +13,13 @@ import (
 // environments at once.
 type Router interface {
 	// Stage makes the generation's groups known at weight 0, or updates how they are checked. Route says hosts and
-	// health questions. The groups of a number never change, except that a number taken out by Remove may come back.
+	// health questions. The groups of a number never change, but a number taken out by Remove may come back; and a
+	// database that was restored may give one out again: its groups replace those that have no weight.
 	Stage(ctx context.Context, fence Fence, route rollout.Route, generation rollout.Generation) error
 	// Apply makes the node do what the route says, in one atomic change, and makes it durable before it returns. It
 	// answers ErrStale and changes nothing when the node is already at a higher revision; the same revision
 	// again is no error, but with other weights it is ErrDiverged. A weighted generation that was not staged is
-	// ErrNotStaged. In both cases nothing changes.
+	// ErrNotStaged. In these cases nothing changes, but that what serves is made durable where it was not yet.
 	Apply(ctx context.Context, fence Fence, route rollout.Route) error
 	// Observe reads what the node does now in the environment. An environment that the node does not know is a receipt
 	// at revision 0 without weights. A node that can be read and is not well says so in the receipt's Error.

@@ -55,6 +55,13 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	free()
+	// A refused route makes durable what serves, so that the database hears of it: it may have been restored since.
+	if err := n.Apply(t.Context(), router.Fence{Revision: 4}, route(4, all(1))); !errors.Is(err, router.ErrDiverged) {
+		t.Errorf("other weights are answered with %v", err)
+	}
+	if o := n.observe(); o.Revision != 4 || o.Error != "" || o.Fence != 0 || o.Hash != route(4, all(2)).Hash() {
+		t.Errorf("after a refusal: %+v", o)
+	}
 	n.apply(4, all(2))
 	if o := n.observe(); o.Revision != 4 || o.Error != "" || o.Fence != 0 {
 		t.Errorf("with room again: %+v", o)
