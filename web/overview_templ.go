@@ -72,7 +72,7 @@ func OverviewPage(p Page, o Overview, rows, cards templ.Component) templ.Compone
 						}()
 					}
 					ctx = templ.InitializeContext(ctx)
-					templ_7745c5c3_Err = Link(Quiet, "/docs", "Read the API").Render(ctx, templ_7745c5c3_Buffer)
+					templ_7745c5c3_Err = Link(Primary, "/start", "First steps").Render(ctx, templ_7745c5c3_Buffer)
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}
