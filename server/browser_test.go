@@ -183,7 +183,6 @@ func (b *browser) wants(texts ...string) {
 	}
 }
 
-
 func TestBrowser_ReadsForms(t *testing.T) {
 	t.Parallel()
 	b := &browser{w: &world{t: t}}
