@@ -244,7 +244,7 @@ func TestLogin_Link(t *testing.T) {
 	if a := b.submit("/login"); a.status != http.StatusSeeOther || b.cookie == "" {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	b.open("/")
+	b.open("/fleet")
 	if a := b.get("/login?once=" + secret); a.status != http.StatusSeeOther {
 		t.Errorf("who is signed in already opens the link again: %d", a.status)
 	}

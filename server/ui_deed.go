@@ -83,6 +83,7 @@ func (s *server) previewAsk(w http.ResponseWriter, r *http.Request, d deed) erro
 	if err != nil {
 		return err
 	}
+	focusWrong(&a) // none: the person stays where they are
 	return s.showAsk(w, r, http.StatusOK, d.nav, a)
 }
 
@@ -107,6 +108,7 @@ func (s *server) askAgain(w http.ResponseWriter, r *http.Request, d deed, err er
 		p.Detail, p.Fixes = "this form was sent once already, with other values", []string{"look at how things stand, and send it again if that is still meant"}
 	}
 	p.Errors = slices.DeleteFunc(p.Errors, func(e web.FieldProblem) bool { return fieldWrong(&a, e) })
+	focusWrong(&a)
 	if a.Winner == nil || !isRefusal(err, rollout.RevisionMismatch) {
 		a.Problem = p
 	}
@@ -122,6 +124,15 @@ func fieldWrong(a *web.Ask, e web.FieldProblem) bool {
 		}
 	}
 	return false
+}
+
+// focusWrong lets the first field that is wrong have the focus, and no other.
+func focusWrong(a *web.Ask) {
+	found := false
+	for i := range a.Fields {
+		a.Fields[i].Autofocus = a.Fields[i].Error != "" && !found
+		found = found || a.Fields[i].Autofocus
+	}
 }
 
 // retryAsk is the form as it was sent, to be sent again.

@@ -223,13 +223,13 @@ func (d *drawn) error(name string) string {
 
 // hints tell what a field means, by the end of its name.
 var hints = map[string]string{
-	"timeout":              "From registration until it must be staged, and again until it must be valid.",
+	"timeout":              "Until it is staged, and until it is valid.",
 	"valid_for":            "After that a ready generation is validated again.",
-	"min_healthy_percent":  "Percent of its own instances, for each service.",
-	"min_capacity_percent": "Healthy instances in percent of the live generation's, for each service.",
-	"keep_for":             "Such as 1h or 24h: how long a rollback stays possible.",
-	"keep_generations":     "How many generations are kept warm at most.",
-	"drain":                "How long open requests may go on before they are cut.",
+	"min_healthy_percent":  "Percent of its own, for each service.",
+	"min_capacity_percent": "Percent of what live has, for each service.",
+	"keep_for":             "How long a rollback stays possible.",
+	"keep_generations":     "How many are kept warm at most.",
+	"drain":                "How long open requests may go on.",
 }
 
 // labels are the names of fields for people, by the end of the input's name.
@@ -254,7 +254,7 @@ func (d *drawn) service(i int, only bool) web.EditorService {
 	out := web.EditorService{Index: i, Title: "Service " + name, Only: only, Fields: []web.Field{
 		{Name: at + ".name", Label: "Name", Value: name, Error: d.error(at + ".name"), Hint: "Such as web: a-z, 0-9 and hyphens.", Mono: true},
 		{Name: at + ".hosts", Label: "Hosts", Value: strings.ReplaceAll(d.text(at+".hosts"), " ", "\n"), Error: d.error(at + ".hosts"), Rows: 2, Mono: true,
-			Hint: "One a line. None: it answers to a name under .localhost."},
+			Hint: "One a line; none: under .localhost."},
 	}}
 	if name == "" {
 		out.Title = fmt.Sprintf("Service %d", i+1)

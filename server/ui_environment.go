@@ -60,6 +60,9 @@ func (v viewed) half(c rollout.Colour) web.Half {
 	})
 	for i, g := range all {
 		shown := v.generation(g)
+		if g.Number == v.e.Previous {
+			shown.Actions.Keep = nil // stands beside the way back
+		}
 		if i == 0 {
 			out.Main = &shown
 			continue

@@ -112,13 +112,14 @@ func (f *finder) environment(s *server, caller Caller, e rollout.Environment, no
 			Href: generationPage(e.Name, g.Number)}, fmt.Sprintf("%s generation %d %s", e.Name, g.Number, g.Version), 3)
 		act(actions.Promote[g.Number], 2)
 		for _, list := range []map[int]web.Action{actions.RollbackTo, actions.Validate, actions.Keep, actions.Retire} {
-			if a := list[g.Number]; a.Href != actions.Rollback.Href {
-				a.Label = strings.TrimSuffix(a.Label, fmt.Sprintf(" generation %d", g.Number))
-				if a.Label != "" {
-					a.Label += fmt.Sprintf(" generation %d", g.Number)
-				}
-				act(a, 5)
+			a := list[g.Number]
+			if a.Label == actions.Rollback.Label {
+				continue
 			}
+			if name := fmt.Sprintf("generation %d", g.Number); a.Offered() && !strings.HasSuffix(a.Label, name) {
+				a.Label += ": " + name
+			}
+			act(a, 5)
 		}
 	}
 }

@@ -36,7 +36,11 @@ func (s *server) guardPage(p *page) http.Handler {
 			defer cancel()
 			err = p.handler(w, r.WithContext(ctx))
 		}
-		if err != nil {
+		switch {
+		case err == nil:
+		case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+			c.failure = err // whoever asked has gone
+		default:
 			s.showError(w, r, err)
 		}
 	})

@@ -80,6 +80,10 @@ func (s *server) showOverview(w http.ResponseWriter, r *http.Request) error {
 	if !v.Create.Enabled {
 		v.Create.Why = roleWhy(o.caller, "environment.create")
 	}
+	if v.Total == 0 && v.Create.Enabled {
+		http.Redirect(w, r, "/start", http.StatusSeeOther)
+		return nil
+	}
 	p := s.livePage(r, "Environments", "environments", streamPath("/live", o.filter.Query().Encode(), o.mark(mark, o.shapeOf(v))), now)
 	return writePage(w, r, http.StatusOK, web.OverviewPage(p, v, raw(joined(nth(scenes, 1))), raw(joined(nth(scenes, 0)))))
 }

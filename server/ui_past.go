@@ -2,10 +2,10 @@ package server
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,7 +15,7 @@ import (
 )
 
 // recent is how many of each an environment's page lists.
-const recent = 15
+const recent = 10
 
 // past keeps what happened lately in the environments that somebody looks at, by the version that it was read at.
 type past struct {
@@ -120,19 +120,37 @@ func eventView(e rollout.Event) web.Event {
 // factText writes a value of an event's data for people; empty for what says nothing.
 func factText(v any) string {
 	switch v := v.(type) {
-	case nil:
-		return ""
 	case string:
 		if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
 			return at.UTC().Format("2006-01-02 15:04:05") + " UTC"
 		}
 		return v
-	case bool, float64:
-		return fmt.Sprint(v)
+	case bool:
+		if v {
+			return "yes"
+		}
+	case float64:
+		if v != 0 {
+			return number64(v)
+		}
+	case []any:
+		var parts []string
+		for _, item := range v {
+			parts = append(parts, factText(item))
+		}
+		return strings.Join(parts, ", ")
+	case map[string]any:
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			text := factText(v[name])
+			if n, isNumber := v[name].(float64); isNumber {
+				text = number64(n) // a share of 0 is one
+			}
+			parts = append(parts, name+": "+text)
+		}
+		return strings.Join(parts, ", ")
 	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		return ""
-	}
-	return string(text)
+	return ""
 }
+
+func number64(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }

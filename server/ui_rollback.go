@@ -121,7 +121,7 @@ func rollbackLead(e rollout.Environment, from, to int) string {
 	case from != e.Live && to == e.Live:
 		return fmt.Sprintf("All traffic of %s comes back to generation %d; generation %d loses its share.", e.Name, to, from)
 	default:
-		return fmt.Sprintf("All traffic of %s goes from generation %d back to generation %d, in one step at every load balancer. No lock, no check and nothing of generation %d can stop it; automation is held afterwards.", e.Name, e.Live, to, e.Live)
+		return fmt.Sprintf("All traffic of %s goes from generation %d back to generation %d, in one step at every load balancer. Automation is held afterwards.", e.Name, e.Live, to)
 	}
 }
 

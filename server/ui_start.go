@@ -36,6 +36,15 @@ func (s *server) start(r *http.Request) (web.Start, error) {
 	out := web.Start{CSRF: c.session.csrf(), Key: newKey(), MayCreate: Can(c.caller, "environment.create", ""), Role: string(c.caller.Role)}
 	name := r.URL.Query().Get("environment")
 	if name == "" {
+		now, err := s.board.current(r.Context(), c.caller, "")
+		if err != nil {
+			return out, err
+		}
+		if len(now.standings) == 1 {
+			name = now.standings[0].e.Name
+		}
+	}
+	if name == "" {
 		out.Steps = startSteps(beginner{})
 		return out, nil
 	}

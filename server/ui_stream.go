@@ -17,9 +17,13 @@ import (
 )
 
 const (
-	// liveGap is the least time between two messages to one page: the first change goes out at once, what follows
-	// closely goes together.
+	// liveGap is the time between messages to one page while changes come faster than that: then they go together.
+	// After a quiet time two go out at once, so that no change of numbers holds up a switch.
 	liveGap = 250 * time.Millisecond
+	// livePace is how many bytes a second a page is given on the long run, so that it does not keep a browser busy that
+	// shows many environments; and liveLongest how long it waits at most for that.
+	livePace    = 400_000
+	liveLongest = time.Second
 	// liveBeat is how often a page hears that it is up to date.
 	liveBeat = 2 * time.Second
 	// liveAuth is how often a stream looks whether its reader may still read.
@@ -53,7 +57,7 @@ type liveStream struct {
 	sent   map[string]uint64 // sum of each part that the page has
 	have   int64             // the page came with all parts up to this one
 	shape  string            // that the page has
-	last   time.Time         // of the last message with parts
+	next   time.Time         // when the next message with parts would go if they went evenly
 }
 
 // answer is the whole of a poll.
@@ -134,9 +138,9 @@ func (l *liveStream) pause(r *http.Request, watcher *watcher, beat, auth clockwo
 	}
 }
 
-// gap waits until the last message is old enough.
+// gap waits until another message may go.
 func (l *liveStream) gap(r *http.Request) bool {
-	rest := liveGap - l.Clock.Since(l.last)
+	rest := l.next.Sub(l.Clock.Now()) - liveGap
 	if rest <= 0 {
 		return true
 	}
@@ -213,7 +217,10 @@ func (l *liveStream) changed(parts []part) []byte {
 func (l *liveStream) message(now seen, mark int64, text []byte) []byte {
 	var out bytes.Buffer
 	if len(text) > 0 {
-		l.last = l.Clock.Now()
+		if now := l.Clock.Now(); l.next.Before(now) {
+			l.next = now
+		}
+		l.next = l.next.Add(min(max(liveGap, time.Duration(len(text))*time.Second/livePace), liveLongest))
 		fmt.Fprintf(&out, "id: %s\n", l.board.mark(mark, l.shape))
 		for line := range bytes.Lines(text) {
 			out.WriteString("data: ")

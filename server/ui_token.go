@@ -77,6 +77,7 @@ func (s *server) askNewToken(r *http.Request, typed url.Values) (web.Ask, error)
 		{Name: "name", Label: "Name", Value: typed.Get("name"), Hint: "What it is for; stands in the history: ci, dashboard, anna.", Required: true, Mono: true, Autofocus: true},
 		{Name: "environments", Label: "Environments", Value: environments, Hint: "Names parted by spaces; * stands for any characters, as in shop-*.", Required: true, Mono: true},
 	}
+	a.ChoicesLast = true
 	a.Choices = []web.Choices{{Name: "role", Legend: "Role", List: roles}, {Name: "expires_in", Legend: "Valid for", List: times}}
 	return a, nil
 }

@@ -19,9 +19,10 @@ type Ask struct {
 	Facts   []Fact
 	Blocked []Blocked
 
-	Choices []Choices
-	Fields  []Field
-	Ticks   []Tickable
+	Choices     []Choices
+	ChoicesLast bool // behind the fields
+	Fields      []Field
+	Ticks       []Tickable
 
 	Look    Look
 	Submit  string // label of its button

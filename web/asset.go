@@ -29,7 +29,7 @@ var types = map[string]string{
 // bundles are files that a page asks for as one: the order is that of loading.
 var bundles = map[string][]string{
 	"all.css": {"viridian.css", "forms.css"},
-	"all.js":  {"htmx.min.js", "hx-sse.min.js", "viridian.js", "keys.js"},
+	"all.js":  {"htmx.min.js", "hx-sse.min.js", "viridian.js", "keys.js", "editor.js"},
 }
 
 // asset is one file as it is served.

@@ -156,7 +156,7 @@ func auditFilter(a Audit) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Input(Field{Name: "kind", Label: "Kind", Value: a.Filter.Kind, Hint: "any part, such as rollback or switch."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Input(Field{Name: "kind", Label: "What (any part of it)", Value: a.Filter.Kind}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -168,11 +168,11 @@ func auditFilter(a Audit) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Input(Field{Name: "since", Label: "Since", Value: a.Filter.Since, Hint: "UTC, 2026-11-22 or 2026-11-22 18:40"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Input(Field{Name: "since", Label: "Since (UTC)", Value: a.Filter.Since, Type: "datetime-local"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Input(Field{Name: "until", Label: "Until", Value: a.Filter.Until, Hint: "before it, UTC"}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Input(Field{Name: "until", Label: "Until (UTC)", Value: a.Filter.Until, Type: "datetime-local"}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

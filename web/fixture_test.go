@@ -110,3 +110,27 @@ func history() web.History {
 		{ID: 5, Kind: "generation.rejected", Actor: "token:anna", At: ago(50 * time.Hour), Generation: 40}}
 	return h
 }
+
+func generation() web.GenerationDetail {
+	e := shop()
+	made := []web.Switch{*e.Switch}
+	replaced := made[0]
+	return web.GenerationDetail{Generation: *e.Green.Main, Environment: e, Digest: "sha256:5f70bf18a086", Repository: "https://git.example.org/shop",
+		Commit: "3f9c2e1d7a3b5c6d8e9f", URL: "https://ci.example.org/builds/77", Metadata: []web.Fact{{Name: "ticket", Value: "SHOP-1"}},
+		Groups:     []web.GroupView{{Service: "web", Health: e.Blue.Main.Health[1], Instances: []web.InstanceView{{ID: "web-1", Address: "10.0.0.1:80", Meta: []web.Fact{{Name: "zone", Value: "a"}}}}}},
+		Validation: web.Validation{StartedAt: in(-time.Minute), FinishedAt: in(-time.Second), Passed: true, Detail: "12 of 12"},
+		Switches:   made, ReplacedBy: &replaced, ReplacedTo: 43}
+}
+
+func audit() web.Audit {
+	return web.Audit{Filter: web.AuditFilter{Environment: "shop-prod", Kind: "switch", Actor: "anna", Generation: "42", Since: "2026-11-22T00:00", Until: "2026-11-23T00:00"},
+		Events: history().Events, Older: "before=4", Wrong: "Write times as 2026-11-22."}
+}
+
+func fleet() web.Fleet {
+	e := shop()
+	return web.Fleet{Routers: []web.RouterView{{Name: "builtin", Driver: "builtin", Nodes: []web.NodeView{
+		{Router: "builtin", Name: "edge-1", State: "ready", InSync: 12, SeenAt: noon, Incarnation: "1@1", Version: "1.4.0", Remove: may("Take out", "/routers/builtin/nodes/edge-1/remove")},
+		{Router: "builtin", Name: "edge-2", State: "unreachable", SeenAt: ago(time.Minute), Remove: mayNot("Take out", "needs the role admin"),
+			Apart: []web.NodeEnvironment{{Environment: "shop-prod", Receipt: e.Receipts[1], Decided: 87}}}}}}}
+}

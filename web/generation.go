@@ -47,6 +47,7 @@ func (d GenerationDetail) commitLink() string {
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || d.Commit == "" {
 		return ""
 	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.JoinPath("commit", d.Commit).String()
 }
 

@@ -2,12 +2,24 @@ package web
 
 import (
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/a-h/templ"
 )
 
 // htmxConfig turns off what a strict content security policy forbids, what we do not use, and every extension but ours.
 const htmxConfig = `{"includeIndicatorCSS": false, "history": false, "extensions": "sse", "defaultTimeout": 20000,
 "sse": {"reconnectDelay": 500, "reconnectMaxDelay": 5000}}`
+
+// local is an address of ours: a path, a query or a fragment. Anything else leads to the first page.
+func local(address string) templ.SafeURL {
+	path := strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "//") && !strings.HasPrefix(address, `/\`)
+	if path || strings.HasPrefix(address, "?") || strings.HasPrefix(address, "#") {
+		return templ.SafeURL(address)
+	}
+	return "/"
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 

@@ -52,32 +52,35 @@ const (
 	sparkHeight = 40
 )
 
-// sparkLine is the path of a line through the values, from left to right; empty without any.
-func sparkLine(values []float64, top float64) string {
-	if len(values) < 2 {
-		return ""
-	}
+// sparkLine is the path of a line through the values, from left to right. With gaps, a zero is no value: nothing was
+// counted there.
+func sparkLine(values []float64, top float64, gaps bool) string {
 	var b strings.Builder
+	pen := false
 	for i, v := range values {
-		verb := "L"
-		if i == 0 {
-			verb = "M"
+		if gaps && v == 0 {
+			pen = false
+			continue
 		}
+		verb := "M"
+		if pen {
+			verb = "L"
+		}
+		pen = true
 		fmt.Fprintf(&b, "%s%s %s", verb, short(x(i, len(values))), short(y(v, top)))
 	}
 	return b.String()
 }
 
-// sparkArea is the same, closed along the bottom.
+// sparkArea is the area below the line.
 func sparkArea(values []float64, top float64) string {
-	line := sparkLine(values, top)
-	if line == "" {
+	if len(values) < 2 {
 		return ""
 	}
-	return fmt.Sprintf("%sL%d %dL0 %dZ", line, sparkWidth, sparkHeight, sparkHeight)
+	return fmt.Sprintf("%sL%d %dL0 %dZ", sparkLine(values, top, false), sparkWidth, sparkHeight, sparkHeight)
 }
 
-func x(i, n int) float64 { return float64(i) * sparkWidth / float64(n-1) }
+func x(i, n int) float64 { return float64(i) * sparkWidth / float64(max(n-1, 1)) }
 
 func y(v, top float64) float64 {
 	if top <= 0 {

@@ -50,13 +50,8 @@ func weightText(shares []Share) string {
 	return strings.Join(parts, ", ")
 }
 
-// tickTop is where a mark of the rule begins: the middle and the quarters are longer.
-func tickTop(x int) int {
-	if x == 500 {
-		return 8
-	}
-	return 14
-}
+// weightTicks are the marks at every tenth of the rule; the one in the middle is longer.
+const weightTicks = "M100 14V20M200 14V20M300 14V20M400 14V20M500 8V20M600 14V20M700 14V20M800 14V20M900 14V20"
 
 // sideWeight is the share of all that wears the colour.
 func sideWeight(shares []Share, c rollout.Colour) int {

@@ -150,7 +150,7 @@ func nodesText(receipts []Receipt) string {
 			in++
 		}
 	}
-	return fmt.Sprintf("%d of %s in sync", in, plural(len(receipts), "node", "nodes"))
+	return fmt.Sprintf("%d of %s", in, plural(len(receipts), "node", "nodes"))
 }
 
 // eventWords is the kind of an event with what it is about.
@@ -197,4 +197,12 @@ func replacedText(d GenerationDetail) string {
 		return "lost its traffic"
 	}
 	return "replaced by generation " + itoa(d.ReplacedTo)
+}
+
+// sentence makes one of a phrase.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -95,7 +95,7 @@
       return true; // storage is turned off
     }
   };
-  let leader = 0; // when g was pressed
+  let leader = -Infinity; // when g was pressed
 
   const typing = (el) => el instanceof HTMLElement && (el.isContentEditable || el.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
 
@@ -120,7 +120,7 @@
     }
     if (e.ctrlKey || e.metaKey || e.altKey || e.isComposing || !single() || typing(e.target) || document.querySelector("dialog[open]") || !signedIn) return;
     const led = performance.now() - leader < 1500;
-    leader = 0;
+    leader = -Infinity;
     if (led && places[e.key]) location.href = places[e.key];
     else if (e.key === "g") leader = performance.now();
     else if (e.key === "/") openPalette();

@@ -57,7 +57,8 @@
   const pollEvery = 3000;
   const restartEvery = 20000; // a stream that stays silent is opened anew
   const live = byId("live");
-  const state = { beat: performance.now(), seq: "", at: live?.dataset.at ?? "", polled: 0, restarted: performance.now(), over: false, streaming: false };
+  const latest = 5000; // ms that a message may be on its way longer than the quickest one
+  const state = { quickest: -Infinity, beat: performance.now(), seq: "", at: live?.dataset.at ?? "", polled: 0, restarted: performance.now(), over: false, streaming: false };
 
   function say(kind, words, withTime) {
     if (!live) return;
@@ -89,11 +90,13 @@
     if (told.over) return signedOut();
     if (!told.at) return;
     ahead = Date.parse(told.at) + (told.age || 0) - Date.now();
+    state.quickest = Math.max(state.quickest, ahead);
     state.at = told.at;
     state.seq = told.seq || state.seq;
     state.beat = performance.now();
     if (!polled) state.streaming = true;
     if (told.age > 5000) say("stale", "no database ·", true);
+    else if (state.quickest - ahead > latest) say("stale", "catching up ·", true);
     else if (polled) say("polling", "polling ·", true);
     else say("live", "live", false);
   }
@@ -153,17 +156,17 @@
 
   // --- dialogs ---
 
-  const dialog = byId("dialog");
+  const dialog = byId("dialog"); // a wall has none
   document.addEventListener("htmx:after:settle", (e) => {
-    showTimes(e.target.parentNode ?? document);
-    if (e.target !== dialog || !dialog.firstElementChild) return;
+    showTimes(e.target);
+    if (e.target !== dialog || !dialog?.firstElementChild) return;
     if (!dialog.open) dialog.showModal();
     (dialog.querySelector("[autofocus]") ?? byId("dialog-title"))?.focus();
   });
-  dialog.addEventListener("close", () => dialog.replaceChildren());
-  document.addEventListener("viridian:close", () => dialog.close());
+  dialog?.addEventListener("close", () => dialog.replaceChildren());
+  document.addEventListener("viridian:close", () => dialog?.close());
   document.addEventListener("click", (e) => {
-    if (e.target.closest("[data-close]") && dialog.open) {
+    if (e.target.closest("[data-close]") && dialog?.open) {
       e.preventDefault();
       dialog.close();
     }
