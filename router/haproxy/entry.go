@@ -81,9 +81,10 @@ var errEdited = errors.New("the map entry was changed by hand")
 func parseEntry(text string) (entry, error) {
 	e := newEntry()
 	unreadable := func() (entry, error) {
-		n, _ := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64)
 		e := newEntry()
-		e.revision = max(n, 0)
+		if n, err := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64); err == nil && n > 0 {
+			e.revision = n
+		}
 		return e, fmt.Errorf("%w: it reads %.80q", errEdited, text)
 	}
 	fields := strings.Split(text, "|")

@@ -28,7 +28,7 @@ type lab struct {
 
 func newLab(t testing.TB, options ...func(*haproxy, *Config)) *lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
 	t.Cleanup(cancel)
 	l := &lab{TB: t, ctx: ctx, backends: map[int]*routertest.Backend{}, spec: shop()}
 	c := Config{Environments: environmentsOf([]rollout.Route{l.spec})}

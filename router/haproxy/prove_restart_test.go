@@ -2,7 +2,6 @@ package haproxy
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,10 +115,17 @@ func TestProveRestarts(t *testing.T) {
 		"killed": func(l *lab) { l.kill(); l.boot() },
 		"reloaded": func(l *lab) {
 			before := l.pulse()
-			if err := l.process.Process.Signal(syscall.SIGUSR2); err != nil {
-				l.Fatal(err)
-			}
-			eventually(l, "the new worker answers", func() bool { return l.pulse() != before })
+			var asked time.Time
+			eventually(l, "a new worker answers", func() bool {
+				if time.Since(asked) > 3*time.Second { // again: a master that is busy with the reload before loses the signal
+					asked = time.Now()
+					if err := l.process.Process.Signal(syscall.SIGUSR2); err != nil {
+						l.Fatal(err)
+					}
+				}
+				now := l.pulse()
+				return now != before && now != ""
+			})
 		},
 		"worker killed": func(l *lab) {
 			worker, err := strconv.Atoi(strings.Split(l.pulse(), "-")[0])
@@ -206,7 +212,8 @@ func proveRestarts(t *testing.T, rounds int, disturb func(*lab)) {
 	if retired > 0 {
 		t.Errorf("%d requests were answered by a generation that had been removed", retired)
 	}
-	if slowest > time.Second && os.Getenv("VIRIDIAN_PROVE") == "full" { // on a machine that does nothing else
+	// Where other tests keep the machine busy, everything takes longer.
+	if limit := time.Duration(full(10, 1)) * time.Second; slowest > limit {
 		t.Errorf("it took %v until a new run did what is desired", slowest)
 	}
 	if runs < rounds {

@@ -193,6 +193,9 @@ func (s *staging) wait(ctx context.Context) (view, error) {
 		case ctx.Err() != nil:
 			return v, fmt.Errorf("%d of %d instances are not up yet: %w", total-up, total, context.Cause(ctx))
 		}
+		if e, err := parseEntry(v.entries[envKey+name]); err == nil && e.in(s.slot.number).generation != s.placement.generation {
+			return v, fmt.Errorf("slot %d was given to another meanwhile: %w", s.slot.number, router.ErrStale)
+		}
 		up, total = v.up(name, s.slot.number, s.placement)
 		over := v.now >= s.slot.since+s.longest()
 		if up == total || s.slot.state != slotFilling || over {

@@ -225,3 +225,36 @@ func TestStage_IPv6(t *testing.T) {
 		t.Errorf("after a restart: staged %v, %s", o.Staged, o.Error)
 	}
 }
+
+// TestStage_LosesItsSlot: a staging whose generation is removed meanwhile, and whose slot goes to another one, ends
+// without touching that one.
+func TestStage_LosesItsSlot(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, httpHealth)
+	l.spec.Services[0].Service = l.Environments[0].Spec.Services[0]
+	sick, _ := moody(t)
+	well, status := moody(t)
+	status.Store(http.StatusOK)
+	ended := make(chan error, 1)
+	go func() { ended <- l.tryStage(0, at(1, sick)) }()
+	eventually(t, "the slot is taken", func() bool {
+		return strings.Contains(l.entryText(), ",1:1:f:") || strings.Contains(l.entryText(), "|1:1:f:")
+	})
+	other := l.haproxy.bareNode(t)
+	if err := other.Remove(l.ctx, router.Fence{Term: 2}, "shop", 1); err != nil {
+		t.Fatal(err)
+	}
+	for n := 2; n <= 5; n++ { // one of them gets the slot
+		if err := other.Stage(l.ctx, router.Fence{Term: 2}, l.route(0, nil), at(n, well)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-ended; !errors.Is(err, router.ErrStale) {
+		t.Errorf("the staging that lost its slot: %v", err)
+	}
+	if o := l.observe(); fmt.Sprint(o.Staged) != "[2 3 4 5]" || o.Error != "" {
+		t.Errorf("staged %v: %s", o.Staged, o.Error)
+	}
+	l.apply(1, all(5))
+	l.serves("", http.StatusOK)
+}
