@@ -86,7 +86,7 @@ func settings() []setting {
 			usage: "100ms to 1m: bounds one call to the database, a router or a registry"},
 		{key: "node_silence", preset: span(rollout.DefaultTiming.Silence),
 			take:  within(func(c *config) *time.Duration { return &c.NodeSilence }, time.Second, time.Hour),
-			usage: "1s to 1h, the same on every replica: a replica that is silent for this long is no longer waited for by switches"},
+			usage: "1s to 1h, the same on every replica: a replica or node that is silent for this long is unreachable; switches do not wait for such a replica"},
 		{key: "shutdown_delay", preset: is("1s"),
 			take:  within(func(c *config) *time.Duration { return &c.ShutdownDelay }, 0, time.Hour),
 			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew; after an upgrade, how long the old process waits for silence before it closes idle connections"},

@@ -189,7 +189,7 @@ func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (
 	})
 	before, known := e.Receipt(h.node)
 	if known && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
-		a.t.w.log.Warn("node was changed by somebody else, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
+		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
 			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
 	}
 	e.Receipts = slices.DeleteFunc(slices.Clone(e.Receipts), func(r rollout.Receipt) bool { return r.Router == h.node.Router && r.Node == h.node.Name })

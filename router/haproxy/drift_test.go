@@ -30,9 +30,10 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		lost    []int  // no longer staged
 		moved   bool   // to other weights at the same revision: drift, which the same revision does not mend
 	}{
-		"entry deleted":     {command: func(l *lab) string { return "del map " + l.mapPath() + " env/shop" }, finds: "somebody took it out", lost: []int{1, 2}},
-		"entry overwritten": {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop green" }, finds: `"green"`, lost: []int{1, 2}},
-		"entry with spaces": {command: func(l *lab) string { return "set map " + l.mapPath() + ` env/shop a\ b` }, finds: `"a b"`, lost: []int{1, 2}},
+		"entry deleted":        {command: func(l *lab) string { return "del map " + l.mapPath() + " env/shop" }, finds: "somebody took it out", lost: []int{1, 2}},
+		"entry overwritten":    {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop green" }, finds: `"green"`, lost: []int{1, 2}},
+		"entry with spaces":    {command: func(l *lab) string { return "set map " + l.mapPath() + ` env/shop a\ b` }, finds: `"a b"`, lost: []int{1, 2}},
+		"entry of no revision": {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop 9223372036854775807|1|0|0" }, finds: "changed by hand", lost: []int{1, 2}},
 		"slot changed": {command: func(l *lab) string {
 			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|2|", "7|1|", 1)
 		}, finds: "changed by hand", moved: true},

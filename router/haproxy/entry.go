@@ -74,6 +74,9 @@ func (e entry) encode() string {
 
 func checkOf(text string) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(text))) }
 
+// highest is more than any number here ever is; what a hand wrote beyond it could not be followed by a next one.
+const highest = 1 << 53
+
 // errEdited is wrapped when an entry can be read and is not as any Viridian wrote it.
 var errEdited = errors.New("the map entry was changed by hand")
 
@@ -82,7 +85,7 @@ func parseEntry(text string) (entry, error) {
 	e := newEntry()
 	unreadable := func() (entry, error) {
 		e := newEntry()
-		if n, err := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64); err == nil && n > 0 {
+		if n, err := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64); err == nil && n > 0 && n <= highest {
 			e.revision = n
 		}
 		return e, fmt.Errorf("%w: it reads %.80q", errEdited, text)
@@ -95,7 +98,7 @@ func parseEntry(text string) (entry, error) {
 	bad := false
 	number := func(text string) int64 {
 		n, err := strconv.ParseInt(text, 10, 64)
-		bad = bad || err != nil || n < 0
+		bad = bad || err != nil || n < 0 || n > highest
 		return n
 	}
 	e.revision, e.spec, e.drain = number(fields[0]), number(fields[6]), number(fields[8])

@@ -70,7 +70,7 @@ func TestEntry_ReadsBack(t *testing.T) {
 func TestParseEntry_OfAnything(t *testing.T) {
 	t.Parallel()
 	for text, revision := range map[string]int64{
-		"": 0, "green": 0, "7": 7, "7|x": 7, "-7|1|0|0": 0, "99999999999999999999": 0, "7|1|0|0|1|0|1|x|0|0|0|1:1|x": 7,
+		"": 0, "green": 0, "7": 7, "7|x": 7, "-7|1|0|0": 0, "99999999999999999999": 0, "9223372036854775807|1": 0, "7|1|0|0|1|0|1|x|0|0|0|1:1|x": 7,
 		"7|1|0|0|1|0|1|x|0|0|0|1:1:ss:x:0|x": 7, "7|1|0|0|1|0|1|x|0|0|0|-|x": 7, strings.Repeat("|", 12): 0, strings.Repeat("9|", 5000): 9,
 	} {
 		e, err := parseEntry(text)

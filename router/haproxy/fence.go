@@ -70,7 +70,12 @@ func (n *Node) swap(ctx context.Context, v view, key, value string) error {
 	if !there {
 		held = absent
 	}
-	if n.fence != nil && isSafe(held) && held != absent == there {
+	edited := false
+	if there && strings.HasPrefix(key, envKey) {
+		_, err := parseEntry(held)
+		edited = err != nil
+	}
+	if n.fence != nil && isSafe(held) && !edited && held != absent == there {
 		return n.fence.swap(ctx, v.pid(), key, held, value)
 	}
 	return n.swapByHand(ctx, v, key, value)
