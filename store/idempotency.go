@@ -91,7 +91,7 @@ func (s *Store) SaveResponse(ctx context.Context, key controller.IdempotencyKey,
 }
 
 // Prune deletes what nobody needs any more: idempotency records whose time is over (24 hours, and one hour for those of
-// the store itself), and events that are older than [Options.AuditKeep], as many as there is time for until ctx ends.
+// the store itself), and events that are older than [Options.AuditKeep], as many as there is time for.
 // Any number of replicas may do so at once.
 func (s *Store) Prune(ctx context.Context) error {
 	err := s.write(ctx, func(b *batch) {
