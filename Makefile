@@ -32,7 +32,7 @@ bench: ## measure promote and the builtin router against their floors
 
 prove: ## run the proofs (tests named TestProve…) with their full counts
 	@scripts/install test
-	VIRIDIAN_PROVE=full $(GO_TEST) -count=1 -timeout 60m -run '^TestProve' -v ./...
+	VIRIDIAN_PROVE=full $(GO_TEST) -count=1 -timeout 120m -run '^TestProve' -v ./...
 
 lint: ## run the linters of .golangci.yml
 	$(TOOL) golangci-lint run

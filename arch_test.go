@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	"rollout":               {},
 	"rollout/check":         {"rollout"},
 	"rollout/controller":    {"rollout", "rollout/check", "router", "registry", "failpoint"},
+	"rollout/search":        {"rollout"},
 	"router":                {"rollout"},
 	"router/builtin":        {"router", "rollout", "probe", "failpoint"},
 	"router/haproxy":        {"router", "rollout", "failpoint"},

@@ -21,11 +21,8 @@ const risky = "=+-@\t\r\n'＝＋－＠"
 
 // harmless puts a ' before a text that begins with a risky character; meant takes it away again.
 func harmless(text string) string {
-	for _, c := range text {
-		if strings.ContainsRune(risky, c) {
-			return "'" + text
-		}
-		break
+	if strings.IndexAny(text, risky) == 0 {
+		return "'" + text
 	}
 	return text
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/jonboulle/clockwork"
@@ -125,7 +126,8 @@ func (r *replica) openProxy() error {
 	return nil
 }
 
-// writable makes the folder and says what to do when nothing can be written there.
+// writable makes the folder and says what to do when nothing can be written there. A disk that is full is no reason not
+// to serve what is on it.
 func writable(dir string) error {
 	err := os.MkdirAll(filepath.Dir(dir), 0o755) // others may have folders beside it
 	if err == nil {
@@ -137,7 +139,7 @@ func writable(dir string) error {
 			err = errors.Join(probe.Close(), os.Remove(probe.Name()))
 		}
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, syscall.ENOSPC) {
 		return nil
 	}
 	full, absErr := filepath.Abs(dir)

@@ -16,20 +16,21 @@ type AuditScope struct {
 	Environment  string // only this one; empty for all that the globs match
 }
 
-// known is a chain as the database notes it beside its events, and how many of these there are.
+// known is a chain as the database notes it beside its events.
 type known struct {
 	environment string
 	found       bool // an environment without a chain has lost it
 	end         audit.End
 	anchor      *audit.Anchor
-	events      int64
+	stray       bool // there are events before its beginning, or behind its end
 }
 
 // overview is what the database notes of all chains in scope, in one snapshot.
 type overview struct {
 	chains []known
 	at     time.Time
-	last   int64 // the id of the newest event
+	last   int64 // how many events were numbered
+	newest int64 // the id of the newest one that is there
 	total  int64 // the length of all chains, in scope or not
 }
 
@@ -43,7 +44,8 @@ func (r auditReader) overview(ctx context.Context, scope AuditScope) (o overview
 		o = overview{}
 		b.each(`SELECT coalesce(c.environment, e.name), c.environment IS NOT NULL, coalesce(c.length, 0), coalesce(c.head, ''),
 				a.position, a.event, a.at, a.hash,
-				(SELECT count(*) FROM event WHERE event.environment = coalesce(c.environment, e.name))
+				EXISTS (SELECT FROM event v WHERE v.environment = coalesce(c.environment, e.name) AND v.position <= coalesce(a.position, 0))
+				OR EXISTS (SELECT FROM event v WHERE v.environment = coalesce(c.environment, e.name) AND v.position > coalesce(c.length, 0))
 			FROM event_chain c FULL JOIN environment e ON e.name = c.environment LEFT JOIN event_anchor a ON a.environment = c.environment
 			WHERE coalesce(c.environment, e.name) LIKE ANY ($1::text[]) AND ($2 = '' OR coalesce(c.environment, e.name) = $2)
 			ORDER BY 1`, func(row pgx.CollectableRow) error {
@@ -51,15 +53,15 @@ func (r auditReader) overview(ctx context.Context, scope AuditScope) (o overview
 			var position, event *int64
 			var at *time.Time
 			var hash *string
-			err := row.Scan(&k.environment, &k.found, &k.end.Length, &k.end.Head, &position, &event, &at, &hash, &k.events)
+			err := row.Scan(&k.environment, &k.found, &k.end.Length, &k.end.Head, &position, &event, &at, &hash, &k.stray)
 			if position != nil {
 				k.anchor = &audit.Anchor{Position: *position, Event: *event, At: *at, Hash: *hash}
 			}
 			o.chains = append(o.chains, k)
 			return err
 		}, patterns(scope.Environments), scope.Environment)
-		b.row(`SELECT clock_timestamp(), last, (SELECT coalesce(sum(length), 0)::bigint FROM event_chain) FROM event_counter`,
-			func(row pgx.Row) error { return row.Scan(&o.at, &o.last, &o.total) })
+		b.row(`SELECT clock_timestamp(), last, (SELECT coalesce(max(id), 0) FROM event), (SELECT coalesce(sum(length), 0)::bigint FROM event_chain)
+			FROM event_counter`, func(row pgx.Row) error { return row.Scan(&o.at, &o.last, &o.newest, &o.total) })
 	})
 	return o, err
 }

@@ -102,7 +102,7 @@ var tamperings = []tampering{
 	}},
 	{name: "truncation of the oldest with an anchor", sql: func(r *rand.Rand, l *tampered) string {
 		chain, position := l.place(r)
-		return fmt.Sprintf(`INSERT INTO event_anchor SELECT environment, position, id, at, hash, now() FROM event`) + at(chain, position) +
+		return `INSERT INTO event_anchor SELECT environment, position, id, at, hash, now() FROM event` + at(chain, position) +
 			fmt.Sprintf(`; DELETE FROM event WHERE environment = '%s' AND position <= %d`, chain, position)
 	}},
 	{name: "truncation of the newest with the chain's end", sql: func(r *rand.Rand, l *tampered) string {

@@ -21,12 +21,14 @@ const (
 	pruneSlack = 24 * time.Hour
 )
 
-// pruneAudit deletes events that are older than they are to be kept, chain by chain, for as long as ctx allows; what is
-// left is for the next time. Of each chain at least the last event stays.
+// pruneAudit deletes events that are older than they are to be kept, chain by chain, for as long as there is time; what
+// is left is for the next time. Of each chain at least the last event stays.
 func (s *Store) pruneAudit(ctx context.Context) error {
 	if s.auditKeep == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.pruneTime)
+	defer cancel()
 	var due []string
 	err := s.view(ctx, func(b *batch) {
 		due = nil
@@ -50,7 +52,7 @@ func (s *Store) pruneAudit(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() != nil {
-		return nil
+		err = nil // what was begun is whole, and the rest is for the next time
 	}
 	return err
 }

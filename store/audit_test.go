@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -294,8 +295,8 @@ func TestExportAudit(t *testing.T) {
 			}
 		}
 	}
-	stop := fmt.Errorf("stop")
-	if err := w.ExportAudit(t.Context(), whole, 0, func(audit.Record) error { return stop }); err != stop {
+	stop := errors.New("stop")
+	if err := w.ExportAudit(t.Context(), whole, 0, func(audit.Record) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a writer's error comes back as %v", err)
 	}
 	wantCode(t, w.ExportAudit(t.Context(), store.AuditScope{Environments: []string{"*"}, Environment: "none"}, 0,

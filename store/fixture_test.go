@@ -42,7 +42,7 @@ func newWorld(t testing.TB, change ...func(*store.Options)) *world {
 func (w *world) open(change ...func(*store.Options)) *store.Store {
 	w.Helper()
 	// Patient, because many tests share the machine.
-	o := store.Options{URL: w.url, ListenURL: w.direct(), CallTimeout: 60 * time.Second, LockTimeout: 40 * time.Second, IdleTimeout: time.Minute,
+	o := store.Options{URL: w.url, ListenURL: w.direct(), CallTimeout: 60 * time.Second, LockTimeout: 40 * time.Second, IdleTimeout: time.Minute, PruneTime: time.Minute,
 		Timing: rollout.Timing{Silence: time.Hour, Freshness: time.Hour, Grace: time.Second}}
 	for _, fn := range change {
 		fn(&o)

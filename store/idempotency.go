@@ -92,8 +92,7 @@ func (s *Store) SaveResponse(ctx context.Context, key controller.IdempotencyKey,
 
 // Prune deletes what nobody needs any more: idempotency records whose time is over (24 hours, and one hour for those of
 // the store itself), sessions whose time or token is over, links that sign in, a day after their time, and events that
-// are older than [Options.AuditKeep], as many as there is time for until ctx ends. Any number of replicas may do so at
-// once.
+// are older than [Options.AuditKeep], as many as there is time for. Any number of replicas may do so at once.
 func (s *Store) Prune(ctx context.Context) error {
 	err := s.write(ctx, func(b *batch) {
 		b.exec(`DELETE FROM session s USING token t WHERE t.id = s.token AND (s.expires_at <= clock_timestamp()

@@ -82,7 +82,9 @@ func TestListen_ThroughAPooler(t *testing.T) {
 		t.Fatal("it does not begin")
 	}
 	cancel()
-	<-ended
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 	if text := log.String(); strings.Count(text, "set listen_database_url") != 1 {
 		t.Errorf("it logs: %s", text)
 	}

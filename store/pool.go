@@ -83,7 +83,7 @@ func openPools(ctx context.Context, config *pgxpool.Config, size Connections) (p
 		if own.ConnConfig.RuntimeParams["application_name"] == "" {
 			own.ConnConfig.RuntimeParams["application_name"] = "viridian/" + one.name // for who looks at pg_stat_activity
 		}
-		own.MaxConns = int32(one.size) //nolint:gosec // a small number
+		own.MaxConns = int32(one.size)
 		own.MinConns = min(own.MinConns, own.MaxConns)
 		var err error
 		if *one.pool, err = pgxpool.NewWithConfig(ctx, own); err != nil {

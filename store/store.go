@@ -31,6 +31,8 @@ type Options struct {
 	Connections Connections
 	// AuditKeep is after how long [Store.Prune] deletes events: at least [MinAuditKeep], or 0 for never.
 	AuditKeep time.Duration
+	// PruneTime is how long one [Store.Prune] goes on with the audit log (250 ms), since its caller has other things to do.
+	PruneTime time.Duration
 	// Timing goes into every aggregate that is loaded; the zero value means [rollout.DefaultTiming].
 	Timing rollout.Timing
 	// Required goes into every aggregate that is loaded: the policies of routers by name.
@@ -60,6 +62,7 @@ type Store struct {
 	clock      clockwork.Clock
 	sender     string // names this Store in its notifications
 	auditKeep  time.Duration
+	pruneTime  time.Duration
 	pings      chan struct{} // one at a time
 	warned     atomic.Bool   // that no notifications come
 }
@@ -96,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 	}
 	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
-		auditKeep: o.AuditKeep, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
+		auditKeep: o.AuditKeep, pruneTime: o.PruneTime, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = s.timeouts.call
@@ -122,7 +125,7 @@ func (s *Store) fillDefaults() {
 	for _, d := range []struct {
 		set      *time.Duration
 		fallback time.Duration
-	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 1500 * time.Millisecond}} {
+	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 1500 * time.Millisecond}, {&s.pruneTime, 250 * time.Millisecond}} {
 		if *d.set <= 0 {
 			*d.set = d.fallback
 		}

@@ -246,7 +246,8 @@ func dump(t testing.TB, w *world) map[string]string {
 	conn := w.raw()
 	out := map[string]string{}
 	for _, table := range []string{"environment", "spec_version", "host_claim", "generation", "instance", "instance_claim", "promotion", "switch",
-		"receipt", "staging", "reading", "event", "event_chain", "event_counter", "idempotency", "token"} {
+		"receipt", "staging", "reading", "event", "event_chain", "event_counter", "event_anchor",
+		"activation", "node", "lease", "idempotency", "token"} {
 		var text *string
 		w.must(conn.QueryRow(t.Context(), "SELECT string_agg(t::text, E'\\n' ORDER BY t::text) FROM "+table+" t").Scan(&text))
 		if text != nil {

@@ -107,7 +107,7 @@ var pooler = sync.OnceValue(func() error {
 // go with the tests.
 func configurePooler(dir, sockets string) (config string, err error) {
 	users := filepath.Join(dir, "pgbouncer.users")
-	if err := os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644); err != nil { //nolint:gosec // its user reads it
+	if err := os.WriteFile(users, []byte(`"postgres" ""`+"\n"), 0o644); err != nil {
 		return "", err
 	}
 	config = filepath.Join(dir, "pgbouncer.ini")
@@ -129,7 +129,7 @@ log_connections = 0
 log_disconnections = 0
 log_stats = 0
 `, sockets, poolerPort, users)
-	return config, os.WriteFile(config, []byte(text), 0o644) //nolint:gosec // its user reads it
+	return config, os.WriteFile(config, []byte(text), 0o644)
 }
 
 func awaitPooler(server *pglocal.Server, ended <-chan struct{}) error {

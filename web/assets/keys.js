@@ -105,7 +105,8 @@
     for (const end of acts[key] ?? []) {
       const link = [...document.querySelectorAll("main a[href]")].find((a) => a.pathname.endsWith(end));
       if (link) {
-        link.click();
+        if (link.hasAttribute("hx-get")) open(link.getAttribute("href"));
+        else link.click();
         return true;
       }
     }
