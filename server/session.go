@@ -100,18 +100,6 @@ func (s *server) openSession(c *call, p *page, r *http.Request) error {
 	return nil
 }
 
-// sessionAlive says whether the request's session has not ended, for answers without end.
-func (s *server) sessionAlive(ctx context.Context) (bool, error) {
-	c := callOf(ctx)
-	if c.session == nil {
-		return false, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.Service.CallTimeout)
-	defer cancel()
-	_, alive, err := s.sessionData.FindCtx(ctx, c.session.secret)
-	return alive, err
-}
-
 // signIn begins a session with a secret that nobody had before, in place of the one that the browser had.
 func (s *server) signIn(w http.ResponseWriter, r *http.Request, t store.Token, draft string) error {
 	ctx, err := s.sessions.Load(r.Context(), "")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,8 +120,8 @@ func TestDeeds(t *testing.T) {
 	done := map[string]bool{}
 	for _, d := range deeds {
 		path := d.path
-		if strings.Contains(path, "TOKEN") {
-			path = strings.Replace(path, "TOKEN", w.tokenNamed("made"), 1)
+		if before, after, ok := strings.Cut(path, "TOKEN"); ok {
+			path = before + w.tokenNamed("made") + after
 		}
 		for role, b := range browsers {
 			if role.covers(d.least) {
@@ -185,7 +186,7 @@ func TestDeeds_Twice(t *testing.T) {
 		wait.Go(func() { answers[i] = again.send("POST", path, form, nil) })
 	}
 	wait.Wait()
-	for _, a := range append(answers, b.send("POST", path, form, nil)) {
+	for _, a := range slices.Concat(answers, []answer{b.send("POST", path, form, nil)}) {
 		switch {
 		case a.status == http.StatusConflict && strings.Contains(a.body, "still at work"):
 		case a.status != http.StatusSeeOther || !strings.HasPrefix(a.header.Get("Location"), "/environments/shop/switches/3?"):

@@ -46,9 +46,9 @@ func (s *server) askWeights(r *http.Request, typed url.Values) (web.Ask, error) 
 		reasonField(typed, false),
 	}
 	a.Fields[1].Autofocus = false
-	percent, err := strconv.Atoi(share)
-	if err != nil {
-		return a, nil // said beside the field when it is sent
+	percent, notNumber := strconv.Atoi(share)
+	if notNumber != nil { // said beside the field when it is sent
+		return a, nil //nolint:nilerr // the form is shown all the same
 	}
 	t, err := e.SetWeights(rollout.WeightsCommand{Actor: actor(r.Context()), Weights: weightsBeside(e.Live, other, percent)}, now)
 	if err != nil {

@@ -18,10 +18,10 @@ type piece struct {
 func pieces(shares []Share) []piece {
 	sorted := slices.Clone(shares)
 	slices.SortStableFunc(sorted, func(a, b Share) int {
-		switch {
-		case a.Colour == b.Colour:
+		if a.Colour == b.Colour {
 			return a.Generation - b.Generation
-		case a.Colour == rollout.Blue:
+		}
+		if a.Colour == rollout.Blue {
 			return -1
 		}
 		return 1

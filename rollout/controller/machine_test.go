@@ -194,12 +194,6 @@ func (m *machine) counts(call string) int {
 	return m.asked[call]
 }
 
-func (m *machine) refused() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.stale
-}
-
 func (m *machine) appliedAt(revision int64) (time.Time, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
