@@ -161,10 +161,11 @@ func (b *board) follow(ctx context.Context) {
 
 func (b *board) wakeAll() {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.tick++
-	b.drawing.forget(len(b.known))
 	b.wakeLocked("")
+	known := len(b.known)
+	b.mu.Unlock()
+	b.drawing.forget(known)
 }
 
 // loadDue loads what there was a hint about. An empty name stands for all.

@@ -66,10 +66,17 @@ type sketch struct {
 	body  templ.Component
 }
 
-// draw gives the scene of an environment, drawn anew when it is older than this version and tick.
-func (d *drawing) draw(key sceneKey, version, tick int64, look func() (web.Environment, []sketch)) scene {
+// together runs what draws scenes, while nobody else draws. The mark is the number of the newest part: who got what was
+// drawn here has got everything up to the mark that is drawn in the same places.
+func (d *drawing) together(draw func()) (mark int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	draw()
+	return d.seq
+}
+
+// drawLocked gives the scene of an environment, drawn anew when it is older than this version and tick.
+func (d *drawing) drawLocked(key sceneKey, version, tick int64, look func() (web.Environment, []sketch)) scene {
 	at := d.drawn[key]
 	if at != nil && at.version >= version && at.tick >= tick {
 		return *at // somebody may have drawn what is newer already
@@ -96,13 +103,6 @@ func (d *drawing) partLocked(before *scene, s sketch) part {
 	}
 	d.seq++
 	return part{id: s.id, whole: s.whole, html: html, sum: sum, seq: d.seq}
-}
-
-// present is the number of the newest part.
-func (d *drawing) present() int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.seq
 }
 
 // own is a part that is put together for one viewer.

@@ -21,7 +21,7 @@ func (s *server) theOne(r *http.Request) (standing, seen, error) {
 }
 
 func (s *server) showEnvironmentPage(w http.ResponseWriter, r *http.Request) error {
-	caller, mark := callOf(r.Context()).caller, s.board.drawing.present()
+	caller := callOf(r.Context()).caller
 	at, now, err := s.theOne(r)
 	if err != nil {
 		return err
@@ -30,7 +30,11 @@ func (s *server) showEnvironmentPage(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
-	view := s.board.sides(r.Context(), caller, at, now).view
+	var view web.Environment
+	mark := s.board.drawing.together(func() {
+		view = s.board.sidesLocked(r.Context(), caller, at, now).view
+		s.board.lineLocked(caller, at, now, view, past)
+	})
 	p := s.livePage(r, at.e.Name, "environments", streamPath("/environments/"+at.e.Name+"/live", "", s.board.mark(mark, present)), now)
 	return writePage(w, r, http.StatusOK, web.EnvironmentPage(p, view, historyView(view, past)))
 }
@@ -61,13 +65,13 @@ func (s *server) followEnvironment(w http.ResponseWriter, r *http.Request) error
 				return s.board.goneParts(), nil
 			}
 			at := now.standings[0]
-			shown := s.board.sides(ctx, caller, at, now)
-			return shown.parts, func() []part {
+			shown := s.board.sidesLocked(ctx, caller, at, now)
+			return shown.parts, func() (parts []part) {
 				past, err := s.board.history(ctx, at.e)
-				if err != nil {
-					return nil // the page keeps what it has, and its age
+				if err == nil { // else the page keeps what it has, and its age
+					s.board.drawing.together(func() { parts = s.board.lineLocked(caller, at, now, shown.view, past).parts })
 				}
-				return s.board.line(caller, at, now, shown.view, past).parts
+				return parts
 			}
 		}})
 }

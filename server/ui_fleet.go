@@ -57,12 +57,12 @@ func (s *server) nodeView(caller Caller, n rollout.Node, now seen) web.NodeView 
 }
 
 func (s *server) showFleet(w http.ResponseWriter, r *http.Request) error {
-	caller, mark := callOf(r.Context()).caller, s.board.drawing.present()
+	caller := callOf(r.Context()).caller
 	now, err := s.board.current(r.Context(), caller, "")
 	if err != nil {
 		return err
 	}
-	p := s.livePage(r, "Fleet", "fleet", streamPath("/fleet/live", "", s.board.mark(mark, present)), now)
+	p := s.livePage(r, "Fleet", "fleet", streamPath("/fleet/live", "", s.board.mark(0, present)), now)
 	return writePage(w, r, http.StatusOK, web.FleetPage(p, s.fleet(caller, now)))
 }
 

@@ -21,7 +21,6 @@ func pathNumber(r *http.Request) (int, error) {
 }
 
 func (s *server) showGenerationPage(w http.ResponseWriter, r *http.Request) error {
-	mark := s.board.drawing.present()
 	at, now, err := s.theOne(r)
 	if err != nil {
 		return err
@@ -35,7 +34,7 @@ func (s *server) showGenerationPage(w http.ResponseWriter, r *http.Request) erro
 		return err
 	}
 	title := "Generation " + strconv.Itoa(number) + " of " + at.e.Name
-	p := s.livePage(r, title, "environments", streamPath(d.Generation.Path()+"/live", "", s.board.mark(mark, present)), now)
+	p := s.livePage(r, title, "environments", streamPath(d.Generation.Path()+"/live", "", s.board.mark(0, present)), now)
 	return writePage(w, r, http.StatusOK, web.GenerationPage(p, d))
 }
 
@@ -89,7 +88,7 @@ func (s *server) fillPresent(ctx context.Context, caller Caller, d *detail, at s
 	if present, ok := at.e.Generation(g.Number); ok {
 		g = present
 	}
-	d.Environment = s.board.sides(ctx, caller, at, now).view
+	s.board.drawing.together(func() { d.Environment = s.board.sidesLocked(ctx, caller, at, now).view })
 	v := viewed{e: at.e, now: now.now, actions: d.Environment.Actions, traffic: s.board.trafficOf(ctx, at.e)}
 	d.Generation = v.generation(g)
 	for i := range d.Groups {

@@ -27,11 +27,11 @@ type overviewOf struct {
 	*board
 	caller Caller
 	filter web.Filter
-	draw   func(caller Caller, at standing, now seen) scene
+	draw   func(caller Caller, at standing, now seen) scene // under the lock of the drawing
 }
 
-// shown are the environments within the filter as they are now, with their scenes.
-func (o overviewOf) shown(now seen) (web.Overview, []scene) {
+// shownLocked are the environments within the filter as they are now, with their scenes.
+func (o overviewOf) shownLocked(now seen) (web.Overview, []scene) {
 	out := web.Overview{Total: len(now.standings), Filter: o.filter}
 	var scenes []scene
 	for _, at := range now.standings {
@@ -42,6 +42,12 @@ func (o overviewOf) shown(now seen) (web.Overview, []scene) {
 		}
 	}
 	return out, scenes
+}
+
+// shown is the same for a page that is loaded, with the mark of what it has.
+func (o overviewOf) shown(now seen) (v web.Overview, scenes []scene, mark int64) {
+	mark = o.drawing.together(func() { v, scenes = o.shownLocked(now) })
+	return v, scenes, mark
 }
 
 // nth are the parts at that place of every scene.
@@ -65,17 +71,16 @@ func (o overviewOf) shapeOf(v web.Overview) string {
 }
 
 func (s *server) overviewOf(r *http.Request) overviewOf {
-	return overviewOf{board: s.board, caller: callOf(r.Context()).caller, filter: filterOf(r), draw: s.board.card}
+	return overviewOf{board: s.board, caller: callOf(r.Context()).caller, filter: filterOf(r), draw: s.board.cardLocked}
 }
 
 func (s *server) showOverview(w http.ResponseWriter, r *http.Request) error {
 	o := s.overviewOf(r)
-	mark := o.drawing.present()
 	now, err := o.current(r.Context(), o.caller, "")
 	if err != nil {
 		return err
 	}
-	v, scenes := o.shown(now)
+	v, scenes, mark := o.shown(now)
 	v.Create = web.Action{Label: "New environment", Href: "/new-environment", Enabled: Can(o.caller, "environment.create", "")}
 	if !v.Create.Enabled {
 		v.Create.Why = roleWhy(o.caller, "environment.create")
@@ -91,9 +96,9 @@ func (s *server) showOverview(w http.ResponseWriter, r *http.Request) error {
 func (s *server) followOverview(w http.ResponseWriter, r *http.Request) error {
 	o := s.overviewOf(r)
 	return s.live(w, r, livePage{
-		shape: func(now seen) string { v, _ := o.shown(now); return o.shapeOf(v) },
+		shape: func(now seen) string { v, _ := o.shownLocked(now); return o.shapeOf(v) },
 		parts: func(_ context.Context, now seen, whole bool) ([]part, func() []part) {
-			v, scenes := o.shown(now)
+			v, scenes := o.shownLocked(now)
 			cards := nth(scenes, 0)
 			out := []part{o.drawing.own("attention", render(web.AttentionList(v, raw(joined(nth(scenes, 1)))))), o.drawing.own("count", render(web.Count(v)))}
 			if whole {

@@ -10,25 +10,25 @@ import (
 	"viridian/web"
 )
 
-// card draws an environment for the overview: its card, and its line among those that need attention.
-func (b *board) card(caller Caller, at standing, now seen) scene {
-	return b.drawing.draw(sceneKey{at.e.Name, onOverview, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
+// cardLocked draws an environment for the overview: its card, and its line among those that need attention.
+func (b *board) cardLocked(caller Caller, at standing, now seen) scene {
+	return b.drawing.drawLocked(sceneKey{at.e.Name, onOverview, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
 		v := b.environmentView(caller, at.e, now.now, nil)
 		return v, []sketch{{"env-" + v.Name, true, web.EnvironmentCard(v)}, {"attention-" + v.Name, true, web.AttentionRow(v)}}
 	})
 }
 
-// tile draws an environment for the wall.
-func (b *board) tile(caller Caller, at standing, now seen) scene {
-	return b.drawing.draw(sceneKey{at.e.Name, onWall, Viewer}, at.version, now.tick, func() (web.Environment, []sketch) {
+// tileLocked draws an environment for the wall.
+func (b *board) tileLocked(caller Caller, at standing, now seen) scene {
+	return b.drawing.drawLocked(sceneKey{at.e.Name, onWall, Viewer}, at.version, now.tick, func() (web.Environment, []sketch) {
 		v := b.environmentView(caller, at.e, now.now, nil)
 		return v, []sketch{{"tile-" + v.Name, true, web.Tile(v)}}
 	})
 }
 
-// sides draws the parts of an environment's page that are about the present.
-func (b *board) sides(ctx context.Context, caller Caller, at standing, now seen) scene {
-	return b.drawing.draw(sceneKey{at.e.Name, onItsPage, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
+// sidesLocked draws the parts of an environment's page that are about the present.
+func (b *board) sidesLocked(ctx context.Context, caller Caller, at standing, now seen) scene {
+	return b.drawing.drawLocked(sceneKey{at.e.Name, onItsPage, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
 		v := b.environmentView(caller, at.e, now.now, b.trafficOf(ctx, at.e))
 		return v, []sketch{
 			{"head", false, web.EnvironmentHead(v)}, {"rollback", false, web.RollbackStrip(v)}, {"route", false, web.RoutePanel(v)},
@@ -39,9 +39,9 @@ func (b *board) sides(ctx context.Context, caller Caller, at standing, now seen)
 	})
 }
 
-// line draws what happened in an environment.
-func (b *board) line(caller Caller, at standing, now seen, view web.Environment, h store.History) scene {
-	return b.drawing.draw(sceneKey{at.e.Name, onItsPast, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
+// lineLocked draws what happened in an environment.
+func (b *board) lineLocked(caller Caller, at standing, now seen, view web.Environment, h store.History) scene {
+	return b.drawing.drawLocked(sceneKey{at.e.Name, onItsPast, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
 		past := historyView(view, h)
 		return view, []sketch{{"generations", false, web.Generations(view, past)}, {"events", false, web.RecentEvents(view, past)}}
 	})

@@ -33,10 +33,12 @@ const (
 // livePage is what is live on one kind of page.
 type livePage struct {
 	environment string // the one that it is about; empty for all
-	// shape names the list of things that are on the page. A page of another shape is drawn as a whole.
+	// shape names the list of things that are on the page. A page of another shape is drawn as a whole. It is called
+	// under the lock of the drawing.
 	shape func(now seen) string
 	// parts lists what the page consists of now; as a whole, the lists are among them, and what they hold is marked as
-	// included. What costs another look at the database is left to later; nil for none.
+	// included. It is called under the lock of the drawing. What costs another look at the database is left to later,
+	// which is called without it; nil for none.
 	parts func(ctx context.Context, now seen, whole bool) (parts []part, later func() []part)
 }
 
@@ -62,13 +64,12 @@ type liveStream struct {
 
 // answer is the whole of a poll.
 func (l *liveStream) answer(w http.ResponseWriter, r *http.Request) error {
-	mark := l.board.drawing.present()
 	now, err := l.board.current(r.Context(), l.caller, l.page.environment)
 	if err != nil {
 		return err
 	}
 	l.resume(r.URL.Query().Get("since"))
-	parts, later := l.take(r.Context(), now)
+	parts, later, mark := l.take(r.Context(), now)
 	if later != nil {
 		parts = append(parts, later()...)
 	}
@@ -140,7 +141,7 @@ func (l *liveStream) pause(r *http.Request, watcher *watcher, beat, auth clockwo
 
 // gap waits until another message may go.
 func (l *liveStream) gap(r *http.Request) bool {
-	rest := l.next.Sub(l.Clock.Now()) - liveGap
+	rest := l.next.Add(-liveGap).Sub(l.Clock.Now())
 	if rest <= 0 {
 		return true
 	}
@@ -166,9 +167,8 @@ func (l *liveStream) mayRead(r *http.Request) bool {
 
 // step sends what has changed, and a beat with it or when one is due.
 func (l *liveStream) step(ctx context.Context, w http.ResponseWriter, connection *http.ResponseController, beating bool) error {
-	mark := l.board.drawing.present() // before looking: what is drawn meanwhile is not known to be sent
 	now := l.board.see(l.caller, l.page.environment)
-	parts, later := l.take(ctx, now)
+	parts, later, mark := l.take(ctx, now)
 	text := l.changed(parts)
 	if later != nil {
 		if len(text) > 0 { // what is known goes first
@@ -184,15 +184,19 @@ func (l *liveStream) step(ctx context.Context, w http.ResponseWriter, connection
 	return l.send(w, connection, l.message(now, mark, text))
 }
 
-// take lists the parts of the page, as a whole when its shape is not the one that was sent.
-func (l *liveStream) take(ctx context.Context, now seen) (parts []part, later func() []part) {
-	shape := l.page.shape(now)
-	whole := shape != l.shape
-	if whole {
-		l.shape, l.have = shape, 0
-		clear(l.sent)
-	}
-	return l.page.parts(ctx, now, whole)
+// take lists the parts of the page, as a whole when its shape is not the one that was sent. Whoever has got them, and
+// all before, has what the mark names.
+func (l *liveStream) take(ctx context.Context, now seen) (parts []part, later func() []part, mark int64) {
+	mark = l.board.drawing.together(func() {
+		shape := l.page.shape(now)
+		whole := shape != l.shape
+		if whole {
+			l.shape, l.have = shape, 0
+			clear(l.sent)
+		}
+		parts, later = l.page.parts(ctx, now, whole)
+	})
+	return parts, later, mark
 }
 
 // changed writes the parts that the page has not, as htmx takes them.
