@@ -53,7 +53,7 @@ func (s *server) logRequest(c *call, r *http.Request, operation string, bytes in
 	switch {
 	case c.status >= 500:
 		level = slog.LevelError
-	case c.route != nil && public[c.route.action]:
+	case c.route != nil && (c.route.quiet || public[c.route.action]):
 		level = slog.LevelDebug
 	}
 	attributes := []slog.Attr{

@@ -82,6 +82,7 @@ type route struct {
 	waits        bool // takes ?wait and ?timeout
 	streams      bool // answers without end
 	repeatable   bool // takes an Idempotency-Key
+	quiet        bool // asked again and again, or by everybody: not worth a line of the log each time
 }
 
 // environment is the one that the path names; empty for none.

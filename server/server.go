@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -88,6 +89,11 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	for _, network := range o.TrustedProxies {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return nil, fmt.Errorf("a trusted proxy: %w", err)
+		}
 	}
 	if o.Clock == nil {
 		o.Clock = clockwork.NewRealClock()

@@ -53,8 +53,8 @@ func (s *server) deedPages(d deed) []page {
 			return s.showAsk(w, r, http.StatusOK, d.nav, a)
 		}},
 		{method: "POST", path: d.path, action: d.action, handler: func(w http.ResponseWriter, r *http.Request) error {
-			if r.PostForm.Get("preview") != "" {
-				return s.previewAsk(w, r, d)
+			if r.PostForm.Get("preview") != "" || r.PostForm.Get("shown") != r.PostForm.Get("to") && r.PostForm.Has("shown") {
+				return s.previewAsk(w, r, d) // also when another goal was chosen than the one that is shown
 			}
 			out, err := d.do(r, formKey(r))
 			if err != nil {

@@ -362,3 +362,27 @@ func TestDeeds_Refuse(t *testing.T) {
 		}
 	}
 }
+
+// TestDeeds_AnotherGoal: a rollback goes only where the person was shown what it comes to.
+func TestDeeds_AnotherGoal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, true)
+	w.ok("PUT", shop, strings.Replace(spec, `"keep_for"`, `"keep_generations": 3, "keep_for"`, 1))
+	for range 3 {
+		w.promote("shop", w.ready("shop"))
+	}
+	b := w.signedIn(Deployer)
+	const path = "/environments/shop/rollback"
+	b.open(path)
+	b.wants("back to generation 2", "Go back to")
+	b.submit(path, "to", "1", "reason", "typed")
+	b.wants("back to generation 1", "Roll back to generation 1", `value="typed"`)
+	if r := w.route(); r.Revision != 3 || b.page.status != http.StatusOK {
+		t.Fatalf("it was done without being shown: %d %+v", b.page.status, r)
+	}
+	b.submit(path)
+	b.follow()
+	if r := w.route(); live(r) != 1 || r.Switch.Reason != "typed" {
+		t.Errorf("%+v", r)
+	}
+}

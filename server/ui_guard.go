@@ -19,7 +19,7 @@ var errSignedOut = errors.New("nobody is signed in")
 
 // guardPage lets a request through to its page when it comes from our own pages, and when its session may do this.
 func (s *server) guardPage(p *page) http.Handler {
-	rt := &route{operation: p.operation(), action: p.action}
+	rt := &route{operation: p.operation(), action: p.action, quiet: p.quiet || p.still}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := callOf(r.Context())
 		c.route = rt

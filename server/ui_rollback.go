@@ -35,7 +35,12 @@ func (s *server) askRollback(r *http.Request, typed url.Values) (web.Ask, error)
 	cmd := rollout.RollbackCommand{Actor: actor(r.Context()), From: from, To: to, Force: true}
 	a.Hidden = []web.Hidden{{Name: "from", Value: strconv.Itoa(from)}}
 	a.Fields = []web.Field{reasonField(typed, false)}
-	if a.Choices = rollbackChoices(e, now, from, to); len(a.Choices) == 0 && to != 0 {
+	a.Choices = rollbackChoices(e, now, from, to)
+	switch {
+	case len(a.Choices) > 0:
+		a.Preview = true
+		a.Hidden = append(a.Hidden, web.Hidden{Name: "shown", Value: strconv.Itoa(to)})
+	case to != 0:
 		a.Hidden = append(a.Hidden, web.Hidden{Name: "to", Value: strconv.Itoa(to)})
 	}
 	a.Submit = "Roll back"

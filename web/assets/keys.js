@@ -2,7 +2,6 @@
 // What the keyboard does beyond the browser's own: the command palette, shortcuts, copying; and the small comforts of
 // forms. Everything here has another way that works without a script.
 (() => {
-  const dialog = document.getElementById("dialog");
   const signedIn = document.querySelector(".nav") !== null;
 
   // --- opening a dialog over the page ---
@@ -154,19 +153,40 @@
 
   // --- forms ---
 
-  // A dialog that can show what its values come to does so when one is changed.
-  document.addEventListener("change", (e) => {
-    const preview = e.target.closest("#dialog form.ask")?.querySelector("button[name=preview]");
-    if (preview && e.target.name !== "reason") e.target.form.requestSubmit(preview);
+  // A dialog that can show what its values come to does so while they are changed. What is typed stays as it is.
+  let changes = 0;
+  let soon = 0;
+  document.addEventListener("input", (e) => {
+    const form = e.target.closest("form.ask");
+    if (!form?.hasAttribute("data-preview") || e.target.name === "reason") return;
+    changes += 1;
+    clearTimeout(soon);
+    soon = setTimeout(() => preview(form, changes), 150);
   });
 
-  let typed = null; // the field that had the focus before the dialog was drawn anew
-  document.addEventListener("htmx:before:swap", () => {
-    const el = document.activeElement;
-    typed = el && dialog?.contains(el) && el.name ? { name: el.name, value: el.type === "radio" ? el.value : null } : null;
-  });
+  async function preview(form, mine) {
+    const body = new URLSearchParams(new FormData(form));
+    body.set("preview", "true");
+    try {
+      const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+      const shown = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("form.ask");
+      if (!shown || mine !== changes || !form.isConnected) return;
+      dress(shown.parentNode);
+      for (const part of [".ask-told", ".dialog-actions"]) {
+        const [now, then] = [form.querySelector(part), shown.querySelector(part)];
+        if (now.innerHTML !== then.innerHTML) now.replaceChildren(...then.childNodes); // a button that is just pressed stays
+      }
+      for (const hidden of shown.querySelectorAll("input[type=hidden]")) form.elements[hidden.name].value = hidden.value;
+    } catch {
+      // it can still be sent, and is looked at then
+    }
+  }
 
   function dress(root) {
+    for (const button of root.querySelectorAll("button[name=preview]")) {
+      button.form.setAttribute("data-preview", ""); // it goes by itself: see above
+      button.remove();
+    }
     for (const button of root.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
     const box = root.querySelector("#single-keys");
     if (box) box.checked = single();
@@ -177,10 +197,6 @@
   });
   document.addEventListener("htmx:after:settle", (e) => {
     dress(e.target.parentNode ?? document);
-    if (!typed || !dialog || e.target !== dialog) return;
-    const again = [...dialog.querySelectorAll("[name]")].find((el) => el.name === typed.name && (typed.value === null || el.value === typed.value));
-    if (again && again.type !== "hidden" && again.type !== "submit") again.focus();
-    typed = null;
   });
   dress(document);
 })();
