@@ -41,14 +41,14 @@ func TestPulse_TellsWhatChanged(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.shop()
-	before, err := w.Pulse(t.Context())
+	before, err := w.Glance(t.Context())
 	w.must(err)
 	if len(before.Nodes) != 1 || before.Nodes[0].Name != edge.Name || len(before.Readings["shop"]) != 2 || before.Versions["shop"] == 0 || before.At.IsZero() {
 		t.Fatalf("%+v", before)
 	}
 	w.record("shop", rollout.Facts{Readings: []rollout.Reading{{Generation: 1, Service: "web", Healthy: 1, Unhealthy: 1, Total: 2, Detail: "refused"}}})
 	w.do("shop", promote(2))
-	after, err := w.Pulse(t.Context())
+	after, err := w.Glance(t.Context())
 	w.must(err)
 	if after.Versions["shop"] <= before.Versions["shop"] || after.Readings["shop"][0].Healthy != 1 || after.Readings["shop"][0].Detail != "refused" {
 		t.Errorf("%+v", after)
