@@ -45,7 +45,8 @@ func (s setting) fallback() string {
 const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 
 // settings declares every setting, in the order in which they are shown.
-//nolint:funlen // Long because: it is a table, and is read as one.
+//
+//nolint:funlen // it is a table, and is read as one
 func settings() []setting {
 	return []setting{
 		{key: "database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.DatabaseURL }),

@@ -62,8 +62,9 @@ func (s *server) setTheme(w http.ResponseWriter, r *http.Request) error {
 	theme := r.PostForm.Get("theme")
 	for _, known := range web.Themes() {
 		if string(known) == theme {
-			http.SetCookie(w, &http.Cookie{Name: themeCookie, Value: theme, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true,
-				Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode}) //nolint:gosec // a theme is no secret, and plain http has no Secure cookies
+			http.SetCookie(w, &http.Cookie{ //nolint:gosec // a theme is no secret, and plain http has no Secure cookies
+				Name: themeCookie, Value: theme, Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true,
+				Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode})
 		}
 	}
 	http.Redirect(w, r, safeNext(r.PostForm.Get("next")), http.StatusSeeOther) //nolint:gosec // safeNext leads nowhere else

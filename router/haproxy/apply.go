@@ -39,7 +39,15 @@ func (n *Node) Apply(ctx context.Context, _ router.Fence, route rollout.Route) e
 			}
 		}
 	}
-	return n.keepRoute(ctx, route.Environment, e)
+	if err := n.keepRoute(ctx, route.Environment, e); err != nil {
+		return err
+	}
+	for _, s := range e.slots {
+		if s.draining() && !e.carries(s) {
+			n.startDrain(v, route.Environment, e, s)
+		}
+	}
+	return nil
 }
 
 // flip holds the route against the entry and changes it.
@@ -59,11 +67,8 @@ func (n *Node) flip(ctx context.Context, route rollout.Route) (view, entry, map[
 		return v, e, nil, err
 	}
 	for _, s := range e.slots {
-		switch {
-		case e.carries(s):
+		if e.carries(s) {
 			n.drains.stop(placeKey{route.Environment, s.number})
-		case s.draining():
-			n.startDrain(v, route.Environment, e, s)
 		}
 	}
 	return v, e, sites, nil
