@@ -54,7 +54,8 @@ func (s *server) showLogin(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) loginView(r *http.Request) web.LoginView {
 	next := r.Form.Get("next")
-	return web.LoginView{Next: safeNext(next), Draft: r.PostForm.Get("draft")}
+	draft := strings.ReplaceAll(r.PostForm.Get("draft"), "\r\n", "\n") // browsers send line ends of a form so
+	return web.LoginView{Next: safeNext(next), Draft: draft}
 }
 
 func (s *server) writeLogin(w http.ResponseWriter, r *http.Request, status int, view web.LoginView) error {

@@ -139,6 +139,7 @@ test('make, edit and delete an environment', async ({ page }) => {
   await until('it is saved', async () => (await api('GET', `/v1/environments/${environment}`)).spec.retention.keep_for.startsWith('3h'));
 
   await page.goto(`/environments/${environment}`);
+  await page.getByText('More', { exact: true }).click();
   await page.getByRole('link', { name: 'Delete environment' }).click();
   await dialog(page).getByLabel(/Type the name/).fill(environment);
   await press(page, `Delete ${environment}`);

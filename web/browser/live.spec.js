@@ -74,10 +74,9 @@ test('without JavaScript everything is there, and works', async ({ browser, worl
 async function cutting() {
   const target = new URL(process.env.VIRIDIAN_URL);
   const server = http.createServer((request, answer) => {
-    const stream = (request.headers.accept ?? '').includes('text/event-stream');
     const onward = http.request({ host: target.hostname, port: target.port, path: request.url, method: request.method,
       headers: { ...request.headers, host: target.host, ...(request.headers.origin ? { origin: target.origin } : {}) } }, (back) => {
-      if (stream) {
+      if ((back.headers['content-type'] ?? '').startsWith('text/event-stream')) {
         answer.writeHead(200, { 'content-type': 'text/event-stream' });
         back.resume(); // and none of it arrives
         return;
@@ -106,15 +105,4 @@ test('a stream that a proxy cuts is told, and polled around', async ({ browser, 
   await seen;
   await context.close();
   proxy.end();
-});
-
-test('a server that is gone is told, with the age of what is shown', async ({ page, world }) => {
-  const w = await ready(world);
-  await signIn(page);
-  await page.goto(w.path);
-  await expect(page.locator('#live')).toContainText('live');
-  await page.context().setOffline(true);
-  await expect(page.locator('#live')).toContainText(/reconnecting.*data from \d\d:\d\d:\d\d/, { timeout: 40_000 });
-  await page.context().setOffline(false);
-  await expect(page.locator('#live')).toContainText('live', { timeout: 40_000 });
 });

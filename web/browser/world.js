@@ -110,6 +110,10 @@ export const test = plain.extend({
       made.push(w);
       return w;
     });
-    for (const w of made) w.end();
+    for (const w of made) {
+      // Its addresses may be given to another environment's instances next.
+      await api('DELETE', `${w.url}?force=true`).catch(() => {}); // a test may have deleted it
+      w.end();
+    }
   },
 });
