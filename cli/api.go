@@ -48,7 +48,7 @@ func (r *replica) openAPI() error {
 	}
 	r.api.door = newDoor(server.HTTPServer(r.api.handler), l)
 	r.api.share(r.inherited.shared())
-	r.log.Info("the API and the pages are served", "address", l.Addr().String())
+	r.log.Info("the API is served", "address", l.Addr().String())
 	return nil
 }
 

@@ -70,7 +70,7 @@ func (m *machine) Restore() {
 // that it should.
 func (m *machine) Peace() {
 	for _, n := range m.nodes {
-		n.silent, n.away = false, false
+		n.silent, n.away, n.slots = false, false, 0 // a node that has no place waits for an operator
 	}
 	for range 40 {
 		m.Converge()

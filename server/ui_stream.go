@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"github.com/jonboulle/clockwork"
-
-	"viridian/rollout"
 )
 
 const (
@@ -156,13 +153,12 @@ func (l *liveStream) gap(r *http.Request) bool {
 	return false
 }
 
-// mayRead says whether the reader is still who they were. A database that does not answer keeps nobody out.
+// mayRead says whether the reader is still signed in, with a session and a token that have not ended. A database that
+// does not answer keeps nobody out.
 func (l *liveStream) mayRead(r *http.Request) bool {
-	ctx, cancel := context.WithTimeout(r.Context(), l.Service.CallTimeout)
-	defer cancel()
-	_, err := l.token(ctx, l.caller.TokenID)
-	var refusal *rollout.Refusal
-	return !errors.As(err, &refusal)
+	again := &call{}
+	err := l.openSession(again, &page{stream: true}, r)
+	return err != nil || again.session != nil
 }
 
 // step sends what has changed, and a beat with it or when one is due.

@@ -67,6 +67,7 @@ var granted = map[string]string{
 	"instance": "INSERT", "instance_claim": "INSERT DELETE", "promotion": "INSERT UPDATE", "switch": "INSERT UPDATE", "node": "INSERT UPDATE",
 	"receipt": "INSERT UPDATE DELETE", "staging": "INSERT UPDATE DELETE", "reading": "INSERT UPDATE DELETE", "lease": "INSERT UPDATE",
 	"event": "INSERT", "event_chain": "INSERT UPDATE", "event_counter": "UPDATE", "token": "INSERT UPDATE", "idempotency": "INSERT UPDATE DELETE",
+	"session": "INSERT UPDATE DELETE", "login_link": "INSERT UPDATE DELETE",
 	"generation_move": "", "promotion_move": "", "activation": "", "event_anchor": "", "schema_migrations": "",
 }
 

@@ -585,7 +585,7 @@ func blockedList(list []Blocked) templ.Component {
 			templ_7745c5c3_Var27 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<section class=\"blocked\" aria-label=\"What stands in the way\"><h3>What stands in the way</h3><ul>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 35, "<section class=\"blocked\" aria-label=\"What stands in the way\"><p><strong>What stands in the way</strong></p><ul>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -661,7 +661,7 @@ func planTable(p Plan) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</div></div><div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Generations, now and then\"><table class=\"table plan-table\"><thead><tr><th scope=\"col\">Generation</th><th scope=\"col\" class=\"number\">Now</th><th scope=\"col\" class=\"number\">Then</th><th scope=\"col\">State</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</div></div><div class=\"table-scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Generations, now and then\"><table class=\"table plan-table\"><thead><tr><th scope=\"col\">Generation</th><th scope=\"col\" class=\"number\">Now</th><th scope=\"col\" class=\"number\">Then</th><th scope=\"col\">State</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

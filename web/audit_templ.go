@@ -242,7 +242,7 @@ func auditTable(list []Event) templ.Component {
 			templ_7745c5c3_Var6 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Entries of the audit log\"><table class=\"table audit-table\"><thead><tr><th scope=\"col\">when</th><th scope=\"col\">environment</th><th scope=\"col\">what</th><th scope=\"col\">by</th><th scope=\"col\">details</th><th scope=\"col\">entry</th></tr></thead> <tbody>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 14, "<div class=\"table-scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Entries of the audit log\"><table class=\"table audit-table\"><thead><tr><th scope=\"col\">when</th><th scope=\"col\">environment</th><th scope=\"col\">what</th><th scope=\"col\">by</th><th scope=\"col\">details</th><th scope=\"col\">entry</th></tr></thead> <tbody>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -946,7 +946,7 @@ func Receipts(e Environment) templ.Component {
 				return templ_7745c5c3_Err
 			}
 		} else {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 69, "<div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"receipts-title\"><table class=\"table\"><thead><tr><th scope=\"col\">node</th><th scope=\"col\">observed</th><th scope=\"col\">revision</th><th scope=\"col\">weights</th><th scope=\"col\">seen</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 69, "<div class=\"table-scroll\" tabindex=\"0\" role=\"group\" aria-labelledby=\"receipts-title\"><table class=\"table\"><thead><tr><th scope=\"col\">node</th><th scope=\"col\">observed</th><th scope=\"col\">revision</th><th scope=\"col\">weights</th><th scope=\"col\">seen</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

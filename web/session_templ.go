@@ -75,7 +75,7 @@ func Sessions(p Page, v SessionsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</p><div class=\"table-scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Sessions\"><table class=\"table table-cards\"><thead><tr><th scope=\"col\">Signed in as</th><th scope=\"col\">From</th><th scope=\"col\">Browser</th><th scope=\"col\">Since</th><th scope=\"col\">Last seen</th><th scope=\"col\">Ends by</th><th scope=\"col\"><span class=\"visually-hidden\">End it</span></th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "</p><div class=\"table-scroll\" tabindex=\"0\" role=\"group\" aria-label=\"Sessions\"><table class=\"table table-cards\"><thead><tr><th scope=\"col\">Signed in as</th><th scope=\"col\">From</th><th scope=\"col\">Browser</th><th scope=\"col\">Since</th><th scope=\"col\">Last seen</th><th scope=\"col\">Ends by</th><th scope=\"col\"><span class=\"visually-hidden\">End it</span></th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -134,7 +134,7 @@ test('make, edit and delete an environment', async ({ page }) => {
   await expect(page.getByLabel('Keep for')).toHaveAttribute('aria-invalid', 'true');
   await page.getByLabel('Keep for').fill('3h');
   await review();
-  await expect(page.getByRole('region', { name: 'Changed fields' })).toContainText('3h');
+  await expect(page.getByRole('group', { name: 'Changed fields' })).toContainText('3h');
   await page.getByRole('button', { name: /^Save/ }).click();
   await until('it is saved', async () => (await api('GET', `/v1/environments/${environment}`)).spec.retention.keep_for.startsWith('3h'));
 
