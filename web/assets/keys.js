@@ -96,7 +96,9 @@
   };
   let leader = -Infinity; // when g was pressed
 
-  const typing = (el) => el instanceof HTMLElement && (el.isContentEditable || el.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
+  // A field in a dialog that has just closed keeps the focus until the next frame: nobody types into what is not shown.
+  const typing = (el) => el instanceof HTMLElement && el.checkVisibility() &&
+    (el.isContentEditable || el.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
 
   // act presses the way to a deed that the page shows, if it is a page about one environment.
   function act(key) {
