@@ -80,8 +80,9 @@ func TestServe_Upgrade(t *testing.T) {
 	u := startUpgrading(t, newPostgres(t))
 	slow := make(chan string, 1)
 	client := &http.Client{Timeout: patience}
+	path, release := hold(t)
 	go func() {
-		status, err := get(client, u.proxy, "/?ms=3000")
+		status, err := get(client, u.proxy, path)
 		slow <- fmt.Sprint(status, err)
 	}()
 	late, err := net.Dial("tcp", strings.TrimPrefix(u.proxy, "http://"))
@@ -113,6 +114,7 @@ func TestServe_Upgrade(t *testing.T) {
 	if sw := u.must(http.MethodGet, "/v1/environments/shop/switches/2?wait=drained&timeout=200ms", ""); sw["drained_at"] != nil {
 		t.Errorf("switch 2 counts as drained while the first process has a request open: %v", sw)
 	}
+	release()
 	if got := <-slow; got != "200 <nil>" {
 		t.Errorf("a request of before the upgrade: %s", got)
 	}
