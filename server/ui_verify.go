@@ -79,4 +79,3 @@ func (s *server) exportWhole(w http.ResponseWriter, r *http.Request) error {
 	var out api.ExportAuditResponseObject = &auditExport{server: s, ctx: r.Context(), scope: scope, format: format}
 	return out.VisitExportAuditResponse(w)
 }
-

@@ -26,36 +26,46 @@
     timer = setTimeout(() => sync(pending, typed), 250);
   });
 
-  // Whoever goes to the other side finds it up to date: it takes nothing before it has followed.
+  // Whoever goes to the other side finds it up to date. The JSON takes nothing before it has followed the form, since it
+  // is replaced as a whole then; the fields of the form follow one by one, around the one that is typed into.
   form.addEventListener("focusout", (e) => {
     if (!pending || !form.contains(e.relatedTarget) || !e.relatedTarget.name || sideOf(e.relatedTarget) === pending) return;
     clearTimeout(timer);
-    const waits = [...sides[sideOf(e.relatedTarget)]().querySelectorAll("input, textarea")].filter((el) => !el.readOnly);
-    const hold = (on) => { for (const el of waits) el.readOnly = on; };
-    hold(true);
-    const late = setTimeout(hold, 3000, false);
-    sync(pending, typed).finally(() => { clearTimeout(late); hold(false); });
+    const done = sync(pending, typed);
+    if (pending === "json") return;
+    const text = e.relatedTarget;
+    text.readOnly = true;
+    const late = setTimeout(() => { text.readOnly = false; }, 3000);
+    done.finally(() => { clearTimeout(late); text.readOnly = false; });
   });
 
-  async function sync(side, mine) {
+  let last = Promise.resolve(); // one question at a time: a later one carries what came of the one before
+  function sync(side, mine) {
+    last = last.then(() => ask(side, mine));
+    return last;
+  }
+
+  async function ask(side, mine) {
     const body = new URLSearchParams(new FormData(form));
     body.set("step", "sync-" + side);
     try {
       const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("editor");
-      if (!page || mine !== typed) return;
-      take(page, side);
-      pending = "";
+      if (!page || mine !== typed && (side === "form" || pending === "json")) return;
+      take(page, side, mine !== typed);
+      if (mine === typed) pending = "";
     } catch {
       // nothing is lost: the form is sent as it is when it is reviewed
     }
   }
 
-  function take(page, side) {
+  // take shows what the server made of a side; late when the person has gone on to the form meanwhile.
+  function take(page, side, late) {
     const [other, own] = [page.querySelector(".editor-form"), sides.form()];
     const readable = !page.querySelector(".editor-json [aria-invalid]");
+    if (late && (!readable || names(other) !== names(own))) return;
     if (readable && names(other) !== names(own)) replace(own, other);
-    else if (readable || side === "form") follow(own, other, side === "json");
+    else if (readable || side === "form") follow(own, other, side === "json", late ? document.activeElement : null);
     const text = form.querySelector("[name=json]");
     if (side === "form" && readable) text.value = page.querySelector("[name=json]").value;
     copyFault(fieldOf(page, "json"), fieldOf(form, "json"));
@@ -64,9 +74,10 @@
   }
 
   // follow takes over, field by field, what the same fields hold and what is wrong with them.
-  function follow(own, other, values) {
+  function follow(own, other, values, except) {
     const [mine, theirs] = [own, other].map((root) => [...root.querySelectorAll("[name]")]);
     theirs.forEach((el, i) => {
+      if (mine[i] === except) return;
       if (values && el.type === "radio") mine[i].checked = el.checked;
       else if (values && mine[i].value !== el.value) mine[i].value = el.value;
       copyFault(fieldOf(other, el.name), fieldOf(own, el.name));
