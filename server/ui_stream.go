@@ -161,7 +161,7 @@ func (l *liveStream) gap(r *http.Request, watcher *watcher) bool {
 
 // rest is how long the next message has to wait.
 func (l *liveStream) rest() time.Duration {
-	rest := l.next.Add(-liveGap).Sub(l.Clock.Now())
+	rest := max(l.next.Add(-liveGap).Sub(l.Clock.Now()), 0) // before the first message, next is ages ago
 	if l.hurry {
 		rest -= liveHurry
 	}

@@ -310,6 +310,21 @@ func TestLive_SwitchGoesAhead(t *testing.T) {
 	}
 }
 
+// TestLive_BeginsWithASwitch: it may be the first thing that a page is told.
+func TestLive_BeginsWithASwitch(t *testing.T) {
+	t.Parallel()
+	w, all := quiet(t, "shop")
+	b := w.signedIn(Viewer)
+	e := all["shop"]
+	for range 8 { // which of two signals is taken first is up to chance
+		b.open("/environments/shop")
+		l := b.watch(b.streamPath(), "")
+		l.beats(1)
+		w.publish(&e, func(e *rollout.Environment) { e.Revision++ })
+		l.until(fmt.Sprintf("revision %d<", e.Revision))
+	}
+}
+
 // TestLive_DrawsOnceForTheSameRights.
 func TestLive_DrawsOnceForTheSameRights(t *testing.T) {
 	t.Parallel()
