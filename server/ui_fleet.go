@@ -40,7 +40,6 @@ func (s *server) fleet(caller Caller, now seen) web.Fleet {
 			r.Removed = append(r.Removed, web.NodeView{Router: n.Router, Name: n.Name, Incarnation: n.Incarnation, State: "removed", SeenAt: seenAt(n)})
 		}
 	}
-	out.Routers = slices.DeleteFunc(out.Routers, func(r web.RouterView) bool { return r.Driver == "" && len(r.Nodes) == 0 }) // of the past
 	slices.SortFunc(out.Routers, func(a, b web.RouterView) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

@@ -200,8 +200,14 @@ test('take a node out', async ({ page }) => {
     await tabTo(page, row.getByRole('link', { name: 'Take out' }));
     await page.keyboard.press('Enter');
     await press(page, 'Take it out');
-    await expect(dialog(page)).toContainText('is taken out');
+    await expect(dialog(page).getByRole('heading', { name: 'Node gone-1 is taken out' })).toBeVisible();
+    await page.goto('/fleet');
   }
+  const removed = page.locator('#removed-former');
+  await tabTo(page, removed.locator('summary'));
+  await page.keyboard.press('Enter');
+  await expect(removed).toContainText('gone-1');
+  await expect(row).toHaveCount(0);
   const { items } = await api('GET', '/v1/routers');
   expect(items.flatMap((r) => r.nodes).filter((n) => n.name === 'gone-1' && n.state !== 'removed')).toEqual([]);
 });
