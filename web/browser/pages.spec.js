@@ -54,6 +54,9 @@ for (const scheme of ['light', 'dark']) {
       await shoot(page, `${scheme}/${label}-390`, 390);
     }
     await page.setViewportSize({ width: 1280, height: 900 });
+    await page.goto('/wall'); // where there is no dialog to open
+    for (const key of ['?', '/', 'Control+k', 'g', 'f', 'p', 'Escape']) await page.keyboard.press(key);
+    expect.soft(new URL(page.url()).pathname).toBe('/wall');
     await page.goto(all.environment);
     await page.getByRole('link', { name: /^Roll back to/ }).first().click();
     await expect(page.locator('#dialog')).toContainText('goes from generation 2 back to generation 1');
