@@ -44,6 +44,7 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		if o.Incarnation != h.node.Incarnation {
 			return a.met(ctx)
 		}
+		a.edits.look(o.Edits)
 		e, lost, mend = a.found(h, e, o)
 	}
 	if actions = append(own(h, rollout.Decide(e, next.now)), mend...); len(actions) == 0 && !looking {
@@ -214,18 +215,25 @@ func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment,
 	if failed == nil && looked {
 		failed = h.removeUnknown(ctx, e, o)
 	}
+	now := a.t.w.Clock.Now()
+	a.edits.look(o.Edits)
 	receipt := o.Receipt
+	receipt.Edits = a.edits.due(now)
 	if failed != nil {
 		receipt.Error = shortened(failed)
 	}
-	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) {
+	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) || len(receipt.Edits) > 0 {
 		// One incarnation of a fenced node goes back only by somebody's hand, and that is what no fence holds.
 		if known && receipt.Revision < a.last.Revision {
 			receipt.Grade = rollout.GradeReadBack
 		}
 		facts.Receipts = []rollout.Receipt{receipt}
 	}
-	if err := errors.Join(failed, a.record(ctx, h, e, facts)); err != nil {
+	err = a.record(ctx, h, e, facts)
+	if err == nil && len(receipt.Edits) > 0 {
+		a.edits.told(receipt.Edits, now)
+	}
+	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
 	if a.look = a.look && !looked; a.look {

@@ -50,6 +50,16 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		"live unchecked":       {command: func(*lab) string { return "disable health viridian.shop.web.2/s1" }, finds: "web/s1 is not checked", lost: []int{2}},
 		"stranger let in":      {command: func(*lab) string { return "set server viridian.shop.web.2/s3 state ready" }, finds: "web/s3", lost: []int{2}},
 		"standby moved":        {command: func(*lab) string { return "set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9" }, finds: "slot 1", lost: []int{1}},
+		"live without a share":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 weight 0" }, finds: "web/s1 has the weight 0 instead of 1", lost: []int{2}},
+		"live asked elsewhere":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-port 9" }, finds: "asked for its health at another address", lost: []int{2}},
+		"preview deleted":        {command: func(l *lab) string { return "del map " + l.mapPath() + " gen/shop/1" }, finds: "gen/shop/1 is gone", lost: []int{1}},
+		"preview changed":        {command: func(l *lab) string { return "set map " + l.mapPath() + " gen/shop/1 2" }, finds: `gen/shop/1 is "2" instead of 1`, lost: []int{1}},
+		"preview added":          {command: func(l *lab) string { return "add map " + l.mapPath() + " gen/shop/9 2" }, finds: "gen/shop/9, which is of no generation"},
+		"entry twice":            {command: func(l *lab) string { return "add map " + l.mapPath() + " env/shop 9|1|0|0" }, finds: "env/shop twice"},
+		"host twice":             {command: func(l *lab) string { return "add map " + l.mapPath() + " host/" + shopHost + " other.web" }, finds: "host/shop.localhost twice"},
+		"host led away":          {command: func(l *lab) string { return "set map " + l.mapPath() + " host/" + shopHost + " other.web" }, finds: "the hosts were changed"},
+		"map cleared":            {command: func(l *lab) string { return "clear map " + l.mapPath() }, finds: "somebody took it out", lost: []int{1, 2}},
+		"live address and check": {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-addr 127.0.0.9" }, finds: "asked for its health at another address", lost: []int{2}},
 		"standby switched off": {command: func(*lab) string { return "disable server viridian.shop.web.1/s1" }, finds: "maintenance", lost: []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,6 +75,9 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 			t.Logf("%s: revision %d, staged %v: %s", command, o.Revision, o.Staged, o.Error)
 			if !strings.Contains(o.Error, c.finds) {
 				t.Errorf("the error does not name %q", c.finds)
+			}
+			if told := strings.Join(o.Edits, "; "); !strings.Contains(told, c.finds) {
+				t.Errorf("the edits do not name %q: %s", c.finds, told)
 			}
 			for _, number := range c.lost {
 				if fmt.Sprint(o.Staged) == "[1 2]" {
@@ -99,7 +112,7 @@ func (l *lab) mends(revision int64) {
 		l.Errorf("apply again: %v", err)
 	}
 	o := l.observe()
-	if o.Error != "" || o.Revision != revision || o.Hash != route.Hash() || fmt.Sprint(o.Staged) != "[1 2]" || o.Grade != rollout.GradeFenced {
+	if o.Error != "" || len(o.Edits) > 0 || o.Revision != revision || o.Hash != route.Hash() || fmt.Sprint(o.Staged) != "[1 2]" || o.Grade != rollout.GradeFenced {
 		l.Errorf("after mending: revision %d with %v, staged %v, %s: %s", o.Revision, o.Weights, o.Staged, o.Grade, o.Error)
 	}
 	l.serves("2", 200)

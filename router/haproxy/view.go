@@ -13,12 +13,13 @@ type view struct {
 	*layout
 	now     int64             // its clock, in seconds since 1970
 	lines   []mapping         // the whole map, in its order
+	twice   []mapping         // what only a hand adds: entries whose key is there before
 	entries map[string]string // the same by key
 	servers map[string][]server
 }
 
-// mapping is one line of the map.
-type mapping struct{ key, value string }
+// mapping is one line of the map. HAProxy's id names it among those of the same key.
+type mapping struct{ key, value, id string }
 
 var (
 	errLeaving = errors.New("the HAProxy process that answers is on its way out")
@@ -138,10 +139,13 @@ func (v *view) readMap(answer string) error {
 		if len(parts) != 3 || !strings.HasPrefix(parts[0], "0x") {
 			return fmt.Errorf("HAProxy's map: %.80q", line)
 		}
-		if _, twice := v.entries[parts[1]]; !twice {
-			v.entries[parts[1]] = parts[2]
-			v.lines = append(v.lines, mapping{parts[1], parts[2]})
+		m := mapping{key: parts[1], value: parts[2], id: parts[0]}
+		if _, twice := v.entries[m.key]; twice {
+			v.twice = append(v.twice, m)
+			continue
 		}
+		v.entries[m.key] = m.value
+		v.lines = append(v.lines, m)
 	}
 	return nil
 }
