@@ -11,7 +11,7 @@ import (
 type edits struct {
 	seen    []string // by the last look
 	pending []string
-	telling map[string]telling // by finding, numbers left out
+	telling map[string]telling // by finding
 }
 
 // telling is when a finding was last told, and how often.
@@ -23,10 +23,10 @@ type telling struct {
 // Spans between two tellings of a finding, the time after which it counts as new, how many are told apart, and how many
 // in one event.
 const (
-	tellPause    = time.Second
+	tellPause    = 250 * time.Millisecond
 	tellPauseMax = time.Minute
 	tellMemory   = 10 * time.Minute
-	tellApart    = 100
+	tellApart    = 50
 	tellAtOnce   = 20
 )
 
@@ -40,13 +40,12 @@ func (e *edits) look(found []string) {
 	e.seen = found
 }
 
-// key is what a finding has in common with its like. Somebody who writes something else each time makes no storm either.
+// key is the finding, or one for all where somebody does something else each time: that makes no storm either.
 func (e *edits) key(text string) string {
-	key := digits.ReplaceAllString(text, "0")
-	if _, known := e.telling[key]; !known && len(e.telling) >= tellApart {
+	if _, known := e.telling[text]; !known && len(e.telling) >= tellApart {
 		return ""
 	}
-	return key
+	return text
 }
 
 // due is what may be told now.

@@ -90,7 +90,9 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 		}
 	}
 	o.tell(held)
-	o.observeKeys(held)
+	if there && err == nil {
+		o.observeKeys(held)
+	}
 	if n.files == nil {
 		return held
 	}

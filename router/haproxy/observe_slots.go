@@ -43,7 +43,7 @@ func (n *Node) observeStaged(ctx context.Context, o *observation, s slot) {
 		return
 	}
 	if key := previewKeyOf(o.name, s.generation); o.entries[key] != strconv.Itoa(s.number) {
-		o.edited("the map entry %s is %s instead of %d", key, shown(o.entries[key]), s.number)
+		o.edited("the map entry %s should be %d and is %s", key, s.number, shown(o.entries[key]))
 		return
 	}
 	o.Staged = append(o.Staged, s.generation)
