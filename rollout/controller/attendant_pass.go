@@ -189,7 +189,9 @@ func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (
 		return true
 	})
 	before, known := e.Receipt(h.node)
-	if known && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
+	finding := fmt.Sprint(o.Revision < before.Revision, len(lost)+len(mend), o.Error)
+	news := finding != a.warned
+	if a.warned = finding; known && news && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
 		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
 			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
 	}

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -65,6 +66,9 @@ func sections(answer string, want int) ([]string, error) {
 			continue
 		}
 		b.WriteString(line)
+	}
+	if strings.HasPrefix(answer, "HTTP/") {
+		return nil, errors.New("HTTP is spoken at socket: it must be the runtime socket; the fence is another one")
 	}
 	if len(out) != want || b.Len() > 0 {
 		return nil, fmt.Errorf("HAProxy answered %d of %d commands, and %.80q", len(out), want, b.String())

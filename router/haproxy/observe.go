@@ -38,6 +38,11 @@ func (n *Node) Observe(ctx context.Context, name string) (router.Observation, er
 		return o.Observation, err
 	}
 	o.Error = strings.Join(o.findings, "; ")
+	for _, text := range n.undone.of(name, n.clock.Now()) {
+		if !slices.Contains(o.Edits, text) {
+			o.Edits = append(o.Edits, text)
+		}
+	}
 	return o.Observation, nil
 }
 
@@ -52,6 +57,13 @@ type observation struct {
 func (o *observation) found(format string, args ...any) {
 	o.findings = append(o.findings, fmt.Sprintf(format, args...))
 }
+
+// What hands do, as it is told.
+const (
+	editGone    = "the map entry is gone: somebody took it out by hand"
+	editSetBack = "the map entry was set back by hand: it is at revision %d instead of %d"
+	editSlot    = "slot %d is not as generation %d was staged in it: %s"
+)
 
 // edited notes what somebody changed behind our back, to be told.
 func (o *observation) edited(format string, args ...any) {
@@ -101,9 +113,9 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	switch {
 	case text == fileText && there == inFile:
 	case !there && err == nil:
-		o.byHand("the map entry is gone: somebody took it out by hand")
+		o.byHand(editGone)
 	case err == nil && file.revision > held.revision:
-		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
+		o.byHand(editSetBack, held.revision, file.revision)
 	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())

@@ -39,7 +39,7 @@ func (n *Node) observeSlots(ctx context.Context, o *observation, e entry) error 
 
 func (n *Node) observeStaged(ctx context.Context, o *observation, s slot) {
 	if o.sumOf(o.name, s) != s.sum {
-		o.edited("slot %d is not as generation %d was staged in it: %s", s.number, s.generation, n.difference(ctx, o, s))
+		o.edited(editSlot, s.number, s.generation, n.difference(ctx, o, s))
 		return
 	}
 	if key := previewKeyOf(o.name, s.generation); o.entries[key] != strconv.Itoa(s.number) {

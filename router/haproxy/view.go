@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -30,6 +31,9 @@ var (
 func (n *Node) look(ctx context.Context, environment string) (view, error) {
 	for range 3 {
 		l, err := n.currentLayout(ctx)
+		if errors.Is(err, errChanged) {
+			continue
+		}
 		if err != nil {
 			return view{}, err
 		}
@@ -102,8 +106,27 @@ func (n *Node) currentLayout(ctx context.Context) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.fence != nil { // else one that is configured wrongly would show at the next flip, which may be a rollback
+		if err := n.fence.swap(ctx, before.pid, envKey, absent, absent); err != nil {
+			return nil, err
+		}
+	}
+	n.compareMapFile(l)
 	n.layout.Store(l)
 	return l, nil
+}
+
+// compareMapFile warns of a map file that is not HAProxy's, as far as that shows from here.
+func (n *Node) compareMapFile(l *layout) {
+	if n.files == nil || n.runtime.network != "unix" {
+		return
+	}
+	theirs, err := os.Stat(l.mapFile)
+	ours, err2 := os.Stat(n.files.mapFile)
+	if err == nil && (err2 != nil || !os.SameFile(theirs, ours)) {
+		n.logger.Warn("map_file is not the file that this HAProxy reads, unless that is in another container: a restart would bring back old traffic",
+			"map_file", n.files.mapFile, "haproxy_reads", l.mapFile)
+	}
 }
 
 // info is what "show info" says of a process.
