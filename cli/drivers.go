@@ -23,7 +23,6 @@ import (
 // routerDriver is one kind of router whose nodes are processes of their own.
 type routerDriver struct {
 	settings []nodeSetting
-	place    string // the setting that tells one node from another
 	example  string // of a node's settings
 	// open makes what drives a node; it connects to nothing.
 	open func(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error)
@@ -34,6 +33,7 @@ type nodeSetting struct {
 	key      string
 	usage    string
 	required bool
+	own      string // why no two nodes may have the same; "" where they may
 }
 
 // driverParts are what every driver gets from the replica.
@@ -45,10 +45,12 @@ type driverParts struct {
 
 // routerDrivers are all that a router in viridian.yaml may name as its driver.
 var routerDrivers = map[string]routerDriver{
-	"haproxy": {place: "socket", example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy, settings: []nodeSetting{
-		{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT"},
-		{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced"},
-		{key: "map_file", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
+	"haproxy": {example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy, settings: []nodeSetting{
+		{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT",
+			own: "give each node its own: one process cannot be two nodes"},
+		{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced",
+			own: "give the fence of each HAProxy, which is another socket than its runtime socket"},
+		{key: "map_file", own: "give each HAProxy a folder of its own: two would overwrite each other's map, and come up with it after a restart", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
 		{key: "timeout", usage: "10ms to 1m: how long one exchange with the HAProxy may take (default: 1s)"},
 		{key: "slot_rest", usage: "1s to 10m: how long a place stays empty before another generation gets it; longer than the HAProxy's stats timeout (default: 12s)"},
 		{key: "tls.ca_file", usage: "certificates that vouch for the HAProxy's, where an address begins with tls: (default: the machine's)"},

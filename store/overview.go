@@ -128,6 +128,7 @@ type Glance struct {
 	At       time.Time        // by the database's clock
 	Versions map[string]int64 // of the environments that are not deleted
 	Nodes    []rollout.Node   // of all routers, removed ones left out
+	Removed  []rollout.Node   // those, the last that was heard of first
 	Readings map[string][]rollout.Reading
 }
 
@@ -146,6 +147,11 @@ func (s *Store) Glance(ctx context.Context) (Glance, error) {
 		b.each(`SELECT `+nodeColumns+` FROM node WHERE NOT removed ORDER BY router, name`, func(row pgx.CollectableRow) error {
 			n, err := scanNode(row)
 			p.Nodes = append(p.Nodes, n)
+			return err
+		})
+		b.each(`SELECT `+nodeColumns+` FROM node WHERE removed ORDER BY seen_at DESC, router, name LIMIT 100`, func(row pgx.CollectableRow) error {
+			n, err := scanNode(row)
+			p.Removed = append(p.Removed, n)
 			return err
 		})
 		b.each(`SELECT r.environment, r.generation, r.service, r.healthy, r.unhealthy, r.total, r.at, r.detail FROM reading r
