@@ -27,11 +27,17 @@ type upgrading struct {
 
 func startUpgrading(t *testing.T, postgres *pglocal.Server) *upgrading {
 	t.Helper()
+	return startUpgradingIn(t, postgres, t.TempDir())
+}
+
+// startUpgradingIn is startUpgrading with that state folder.
+func startUpgradingIn(t *testing.T, postgres *pglocal.Server, folder string) *upgrading {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upgrading{folder: t.TempDir(), link: filepath.Join(t.TempDir(), "viridian")}
+	u := &upgrading{folder: folder, link: filepath.Join(t.TempDir(), "viridian")}
 	u.become(t, path)
 	// A file that the first process has put aside already is no reason not to take over from it.
 	if err := os.WriteFile(filepath.Join(u.folder, "gone.json.bad"), []byte("{"), 0o600); err != nil {

@@ -29,6 +29,7 @@ func (s *Store) Aggregates(ctx context.Context, names ...string) ([]rollout.Envi
 	}
 	out := make([]rollout.Environment, 0, len(found))
 	for _, a := range found {
+		a.HeardSince = s.heardSince(now)
 		out = append(out, a.Environment)
 	}
 	slices.SortFunc(out, func(a, b rollout.Environment) int { return strings.Compare(a.Name, b.Name) })
