@@ -10,10 +10,8 @@ import (
 	"viridian/rollout"
 )
 
-// The meta keys by which everybody can tell what an entry of the catalog belongs to.
+// What the meta of an entry says besides, see rollout.MetaEnvironment.
 const (
-	metaEnvironment = "viridian-environment"
-	metaGeneration  = "viridian-generation"
 	metaService     = "viridian-service"
 	metaVersion     = "viridian-version"
 	metaDigest      = "viridian-digest"
@@ -34,9 +32,6 @@ type entry struct {
 func nodeName(g rollout.Generation) string {
 	return "viridian-" + g.Environment + "-g" + strconv.Itoa(g.Number)
 }
-
-// ServiceName is the name under which Consul knows a service of an environment, in DNS and elsewhere.
-func ServiceName(environment, service string) string { return environment + "-" + service }
 
 // entriesOf lists the instances of the services in the spec. A service without a group is one that the spec got later.
 func entriesOf(spec rollout.Spec, g rollout.Generation) ([]entry, error) {
@@ -68,13 +63,13 @@ func serviceOf(g rollout.Generation, service string, in rollout.Instance) api.Ag
 	for key, value := range in.Meta {
 		meta[key] = value
 	}
-	meta[metaEnvironment], meta[metaGeneration] = g.Environment, strconv.Itoa(g.Number)
+	meta[rollout.MetaEnvironment], meta[rollout.MetaGeneration] = g.Environment, strconv.Itoa(g.Number)
 	meta[metaService], meta[metaVersion] = service, g.Version
 	if g.Artifact != nil && g.Artifact.Digest != "" {
 		meta[metaDigest] = g.Artifact.Digest
 	}
 	return api.AgentService{
-		ID: service + "/" + in.ID, Service: ServiceName(g.Environment, service), Address: in.Address, Port: in.Port,
+		ID: service + "/" + in.ID, Service: rollout.CatalogName(g.Environment, service), Address: in.Address, Port: in.Port,
 		Tags: []string{"g" + strconv.Itoa(g.Number), g.Version, string(g.Colour)}, Meta: meta,
 		Weights: api.AgentWeights{Passing: 1, Warning: 1},
 	}

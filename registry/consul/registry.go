@@ -84,7 +84,7 @@ func (r *Registry) known(ctx context.Context, generation rollout.Generation) (ma
 		return nil, explain(ctx, "read node "+name, err)
 	case node == nil:
 		return nil, nil
-	case node.Node.Meta[metaEnvironment] != generation.Environment:
+	case node.Node.Meta[rollout.MetaEnvironment] != generation.Environment:
 		return nil, fmt.Errorf("node %s in Consul: %w", name, errForeign)
 	}
 	out := map[string]bool{}

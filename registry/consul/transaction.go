@@ -20,7 +20,7 @@ func missing(g rollout.Generation, entries []entry, known map[string]bool) api.T
 	if known == nil {
 		ops = append(ops, &api.TxnOp{Node: &api.NodeTxnOp{Verb: api.NodeSet, Node: api.Node{Node: name,
 			Address: entries[0].instance.Address, Meta: map[string]string{
-				"external-node": "true", "external-probe": "false", metaEnvironment: g.Environment, metaGeneration: fmt.Sprint(g.Number)}}}})
+				"external-node": "true", "external-probe": "false", rollout.MetaEnvironment: g.Environment, rollout.MetaGeneration: fmt.Sprint(g.Number)}}}})
 	}
 	for _, e := range entries {
 		if known[e.catalog.ID] {
