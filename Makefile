@@ -4,6 +4,9 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 TOOL     = go tool -modfile=tools/go.mod
 GO_TEST  = go test -race -shuffle=on
 
+# What talks to the database, and must do so through a pooler in transaction mode as well.
+POOLED   = ./store ./rollout/controller ./server
+
 .DEFAULT_GOAL := help
 .PHONY: help dev test check bench prove lint generate build
 
@@ -15,9 +18,10 @@ dev: ## run everything on this machine with a demo; flags by ARGS="--empty …",
 	@$(MAKE) --no-print-directory build
 	@exec bin/viridian dev $(ARGS)
 
-test: ## run all tests, with the race detector
+test: ## run all tests, with the race detector; those of the database through PgBouncer too
 	@scripts/install test
 	$(GO_TEST) -timeout 30m ./...
+	VIRIDIAN_TEST_PGBOUNCER=1 $(GO_TEST) -timeout 15m $(POOLED)
 
 check: ## run what CI runs: generated files, format, vet, lint, build, test
 	@scripts/check
@@ -28,7 +32,7 @@ bench: ## measure promote and the builtin router against their floors
 
 prove: ## run the proofs (tests named TestProve…) with their full counts
 	@scripts/install test
-	VIRIDIAN_PROVE=full $(GO_TEST) -count=1 -timeout 60m -run '^TestProve' -v ./...
+	VIRIDIAN_PROVE=full $(GO_TEST) -count=1 -timeout 120m -run '^TestProve' -v ./...
 
 lint: ## run the linters of .golangci.yml
 	$(TOOL) golangci-lint run

@@ -15,6 +15,9 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"viridian/audit"
+	"viridian/rollout"
 )
 
 // floor is the least that does a promote's work: the rows that a promote writes, in two bare transactions of one round
@@ -27,7 +30,8 @@ type floor struct {
 
 	mu       sync.Mutex
 	revision int64
-	event    int64 // id of the last one
+	event    int64  // id and place of the last one
+	head     string // and its hash
 }
 
 // playFloor serves POST /promote.
@@ -76,13 +80,14 @@ func (f *floor) prepare(ctx context.Context, bare bool) error {
 			CREATE TABLE generation (LIKE public.generation INCLUDING INDEXES);
 			CREATE TABLE promotion (LIKE public.promotion INCLUDING INDEXES);
 			CREATE TABLE switch (LIKE public.switch INCLUDING INDEXES);
-			CREATE TABLE receipt (LIKE public.receipt INCLUDING INDEXES);
+			CREATE TABLE receipt (LIKE public.receipt INCLUDING INDEXES INCLUDING DEFAULTS);
 			CREATE TABLE idempotency (LIKE public.idempotency INCLUDING INDEXES);
 			CREATE TABLE event (LIKE public.event INCLUDING INDEXES);
 			CREATE TABLE event_chain (LIKE public.event_chain INCLUDING INDEXES);
 			CREATE TABLE event_counter (LIKE public.event_counter INCLUDING INDEXES);
 			INSERT INTO event_counter (one, last) VALUES (true, 0);`
 	}
+	f.revision = 1
 	_, err := f.pool.Exec(ctx, tables+`
 		INSERT INTO environment (name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights, version)
 			VALUES ('bench', '{"name": "bench"}', 1, now(), now(), 2, 0, 0, '{}', 1);
@@ -93,7 +98,9 @@ func (f *floor) prepare(ctx context.Context, bare bool) error {
 		UPDATE generation SET state = 'validating';
 		UPDATE generation SET state = 'ready';
 		UPDATE generation SET state = 'live' WHERE number = 1;
-		UPDATE environment SET live = 1, version = 2;
+		INSERT INTO switch (environment, revision, kind, status, degraded, to_number, weights, actor, reason, warnings, committed_at)
+			VALUES ('bench', 1, 'manual', 'committed', false, 1, '{"1": 100}', 'bench', '', '{}', now());
+		UPDATE environment SET live = 1, revision = 1, weights = '{"1": 100}', version = 2;
 		INSERT INTO event_chain (environment, length, head) VALUES ('bench', 0, '')`, pgx.QueryExecModeSimpleProtocol)
 	return err
 }
@@ -102,7 +109,7 @@ func (f *floor) promote(ctx context.Context, reason string) (s switched, err err
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.revision++
-	to := int(f.revision%2) + 1
+	to := 2 - int(f.revision%2)
 	if err := f.commit(ctx, to, reason, &s); err != nil {
 		return s, err
 	}
@@ -159,18 +166,29 @@ func (f *floor) record(ctx context.Context, to int, s *switched) error {
 
 func weights(to int) map[int]int { return map[int]int{to: 100, 3 - to: 0} }
 
-// queueEvents adds events in one statement, with texts as long as hashes in place of hashes.
+// queueEvents adds events in one statement, each with the hash that the schema wants of it.
 func (f *floor) queueEvents(b *pgx.Batch, generation int, kinds ...string) {
-	before := f.event
+	before, at := f.event, time.Now().Truncate(time.Microsecond)
+	events := make([]audit.Event, len(kinds))
+	for i, kind := range kinds {
+		events[i].Event = rollout.Event{Environment: "bench", Kind: kind, Actor: "token bench", At: at, Revision: f.revision, Generation: generation,
+			Raw: []byte(eventData)}
+	}
 	f.event += int64(len(kinds))
+	f.head = audit.Seal(events, before, f.head)
+	prevs, hashes := make([]string, len(kinds)), make([]string, len(kinds))
+	for i, e := range events {
+		prevs[i], hashes[i] = e.PrevHash, e.Hash
+	}
 	b.Queue(`UPDATE event_counter SET last = $1`, f.event)
-	b.Queue(`UPDATE event_chain SET length = $1::bigint, head = lpad($1::bigint::text, 64, '0') WHERE environment = 'bench'`, f.event)
+	b.Queue(`UPDATE event_chain SET length = $1, head = $2 WHERE environment = 'bench'`, f.event, f.head)
 	b.Queue(`INSERT INTO event (id, environment, position, kind, actor, at, revision, generation, data, prev_hash, hash)
-		SELECT $1::bigint + n, 'bench', $1::bigint + n, kind, 'token bench', clock_timestamp(), $2, $3,
-			'{"kind": "promote", "from": 1, "to": 2, "weights": {"1": 0, "2": 100}, "reason": "bench"}',
-			lpad(($1::bigint + n)::text, 64, '0'), lpad(($1::bigint + n + 1)::text, 64, '0')
-		FROM unnest($4::text[]) WITH ORDINALITY AS e (kind, n)`, before, f.revision, generation, kinds)
+		SELECT $1::bigint + n, 'bench', $1::bigint + n, kind, 'token bench', $2, $3, $4, $5, prev_hash, hash
+		FROM unnest($6::text[], $7::text[], $8::text[]) WITH ORDINALITY AS e (kind, prev_hash, hash, n)`,
+		before, at, f.revision, generation, eventData, kinds, prevs, hashes)
 }
+
+const eventData = `{"kind": "promote", "from": 1, "to": 2, "weights": {"1": 0, "2": 100}, "reason": "bench"}`
 
 // write replaces the file as a node replaces its state file.
 func (f *floor) write() error {

@@ -1,19 +1,14 @@
 package cli
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"viridian/rollout"
 	"viridian/rollout/controller"
 	"viridian/server"
-	serverapi "viridian/server/api"
 )
 
 // apiPatience bounds the end of the API: waiting callers are answered at once, so little is left to wait for.
@@ -23,30 +18,36 @@ const apiPatience = 5 * time.Second
 type api struct {
 	*door
 	handler http.Handler
-	schema  <-chan struct{} // closed when the database has been reached and its schema is there
 }
 
-func (r *replica) openAPI(p *program) error {
-	metrics := prometheus.NewRegistry()
-	for _, c := range []prometheus.Collector{collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), r.router.Collector()} {
-		if err := metrics.Register(c); err != nil {
+// makeAPI prepares the API, which takes longer than anything else at a start.
+func (r *replica) makeAPI(p *program) error {
+	r.metrics = prometheus.NewRegistry()
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := r.metrics.Register(c); err != nil {
 			return err
 		}
 	}
 	handler, err := server.New(server.Options{Service: controller.NewService(r.options()), Store: r.store, OpenAPI: p.openapi,
-		Log: r.log, Clock: r.clock, Metrics: metrics, Measurer: r.router, ProxyReady: r.proxyReady, Version: p.version})
+		Log: r.log, Clock: r.clock, Metrics: r.metrics, ProxyReady: r.proxyReady, Version: p.version,
+		Schema: func() bool { return closed(r.migrated) }, Ending: func() bool { return r.api.leaving() },
+		SessionIdle: r.config.SessionIdle, SessionLifetime: r.config.SessionLifetime, TrustedProxies: r.config.TrustedProxies,
+		PublicBadges: r.config.PublicBadges, ProxyListen: func() string { return r.proxyAddress().String() }})
+	r.api = &api{handler: handler}
+	return err
+}
+
+// openAPI lets the API be asked.
+func (r *replica) openAPI() error {
+	if err := r.metrics.Register(r.router.Collector()); err != nil {
+		return err
+	}
+	l, err := r.inherited.listen(socketAPI, r.config.Listen, "listen (--listen)")
 	if err != nil {
 		return err
 	}
-	l, err := listen(r.config.Listen, "listen (--listen)")
-	if err != nil {
-		return err
-	}
-	r.api = &api{handler: handler, schema: r.migrated}
-	web := server.HTTPServer(handler)
-	web.Handler = http.HandlerFunc(r.api.admit)
-	r.api.door = newDoor(web, l)
+	r.api.door = newDoor(server.HTTPServer(r.api.handler), l)
+	r.api.share(r.inherited.shared())
 	r.log.Info("the API is served", "address", l.Addr().String())
 	return nil
 }
@@ -54,7 +55,7 @@ func (r *replica) openAPI(p *program) error {
 // proxyReady is true when there is a routing table: from the state files, or, on a node that has none, once the
 // database has been asked.
 func (r *replica) proxyReady() bool {
-	if r.proxy.ending.Load() {
+	if r.proxy.leaving() {
 		return false
 	}
 	environments, _ := r.router.Loaded()
@@ -68,31 +69,6 @@ func closed(c <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// admit keeps requests from a database that has no schema yet.
-func (a *api) admit(w http.ResponseWriter, r *http.Request) {
-	asksDatabase := strings.HasPrefix(r.URL.Path, "/v1/") || r.URL.Path == "/readyz"
-	switch {
-	case asksDatabase && !closed(a.schema):
-		notYet(w, "the database cannot be reached yet, or its schema is not there; traffic flows on", "try again in a moment")
-	case r.URL.Path == "/readyz" && a.ending.Load():
-		notYet(w, "this replica is ending", "ask another one")
-	default:
-		a.handler.ServeHTTP(w, r)
-	}
-}
-
-func notYet(w http.ResponseWriter, detail, fix string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("Retry-After", "1")
-	w.WriteHeader(http.StatusServiceUnavailable)
-	_ = json.NewEncoder(w).Encode(serverapi.Problem{ // the caller may have gone
-		Type: "urn:viridian:problem:unavailable", Title: "Unavailable", Status: http.StatusServiceUnavailable,
-		Code: serverapi.Code(rollout.Unavailable), Detail: detail, Fixes: []string{fix}, Errors: []serverapi.FieldError{},
-		RequestId: strings.ToLower(rand.Text()[:16]),
-	})
 }
 
 // shutdown closes the door; streams and callers who wait for something are answered at once.

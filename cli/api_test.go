@@ -107,6 +107,22 @@ func (c *caller) status(path string) int {
 	return answer.StatusCode
 }
 
+// metrics returns the page of numbers.
+func (c *caller) metrics() (int, string) {
+	c.t.Helper()
+	request, err := http.NewRequestWithContext(c.t.Context(), http.MethodGet, c.api+"/metrics", nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+c.token)
+	answer, err := c.client.Do(request)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	return answer.StatusCode, drain(answer.Body)
+}
+
 // instance is a backend in the test's own process, and its registration.
 func instance(t *testing.T, version string) string {
 	t.Helper()

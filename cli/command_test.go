@@ -46,19 +46,23 @@ func TestVersion(t *testing.T) {
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	for args, wants := range map[string][]string{
-		"":              {"viridian dev", "viridian serve --config viridian.yaml", "token create", "migrate"},
-		"dev":           {"--empty", "--data", "127.0.0.1:7070"},
-		"serve":         {"VIRIDIAN_PROXY_LISTEN", "proxy.listen", "database_url: postgres://", "(default: 30s)", "SIGTERM"},
-		"migrate":       {"migrate up", "--grant-to"},
-		"migrate up":    {"--grant-to", "VIRIDIAN_MIGRATE_DATABASE_URL"},
-		"migrate force": {"VERSION"},
-		"token":         {"TOKEN=$(viridian token create", "deployer"},
-		"token create":  {"--role", "--expires", "--environments"},
-		"token revoke":  {"ID"},
-		"config":        {"check"},
-		"config check":  {"VIRIDIAN_LISTEN=", "--config"},
-		"ready":         {"--within", "/readyz/proxy"},
-		"demo-app":      {"--build 2", "/slow?ms=500"},
+		"":               {"viridian dev", "viridian serve --config viridian.yaml", "token create", "migrate"},
+		"dev":            {"--empty", "--data", "127.0.0.1:7070"},
+		"serve":          {"VIRIDIAN_PROXY_LISTEN", "proxy.listen", "database_url: postgres://", "(default: 30s)", "SIGTERM"},
+		"migrate":        {"migrate up", "--grant-to"},
+		"migrate up":     {"--grant-to", "VIRIDIAN_MIGRATE_DATABASE_URL"},
+		"migrate force":  {"VERSION"},
+		"token":          {"TOKEN=$(viridian token create", "deployer"},
+		"token create":   {"--role", "--expires", "--environments"},
+		"token revoke":   {"ID"},
+		"config":         {"check"},
+		"config check":   {"VIRIDIAN_LISTEN=", "--config"},
+		"audit":          {"viridian audit verify audit.ndjson", "93b885ad"},
+		"audit verify":   {"--head", "VIRIDIAN_TOKEN", "[FILE]"},
+		"audit export":   {"--output", "--format", "--after"},
+		"ready":          {"--within", "/readyz/proxy"},
+		"haproxy-config": {"haproxy-config shop", "--init", "--rules", "VIRIDIAN_TOKEN"},
+		"demo-app":       {"--build 2", "/slow?ms=500"},
 	} {
 		got := command(t, nil, append(strings.Fields(args), "--help")...)
 		if got.code != 0 || got.stderr != "" {

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"time"
+
+	"viridian/store"
 )
 
 // config is the configuration of an installation. Each field is declared in settings.go.
@@ -9,6 +11,8 @@ type config struct {
 	DatabaseURL        string
 	MigrateDatabaseURL string // empty: DatabaseURL
 	ListenDatabaseURL  string // empty: DatabaseURL
+	Connections        store.Connections
+	AuditKeep          time.Duration
 	Migrate            bool
 	Listen             string
 	ProxyListen        string
@@ -23,8 +27,15 @@ type config struct {
 	ShutdownDelay time.Duration
 	DrainTimeout  time.Duration
 
+	SessionIdle     time.Duration
+	PublicBadges    bool
+	SessionLifetime time.Duration
+	TrustedProxies  []string
+
 	LogFormat string
 	LogLevel  string
+
+	Routers []routerConfig // besides the builtin one; in the file only
 }
 
 // migrateURL is the database that migrations are applied to, by the role that may.
@@ -63,6 +74,12 @@ func resolve(from sources) (config, []settingValue, []failure) {
 		if err := s.take(&c, v.Text); err != nil {
 			shown := v.redacted()
 			wrong = append(wrong, failure{what: s.key + " " + shown + " (" + v.Origin + "): " + err.Error(), fix: s.usage, usage: true})
+		}
+	}
+	if from.file != nil {
+		c.Routers = from.file.routers
+		for _, r := range c.Routers {
+			values = append(values, r.values...)
 		}
 	}
 	if len(wrong) == 0 && c.NodeSilence < 3*c.Poll {

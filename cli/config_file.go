@@ -18,6 +18,7 @@ import (
 type configFile struct {
 	path    string
 	entries map[string]fileEntry
+	routers []routerConfig
 }
 
 type fileEntry struct {
@@ -30,7 +31,7 @@ func (f *configFile) at(line int) string {
 }
 
 // fixedParts are drivers that need no configuration and may be named all the same.
-var fixedParts = map[string]string{"routers": "builtin", "registries": "static"}
+var fixedParts = map[string]string{"registries": "static"}
 
 // unbuilt are keys that have their meaning, but not in this version.
 var unbuilt = []string{"proxy.tls", "telemetry"}
@@ -83,6 +84,8 @@ func (f *configFile) takeEntry(key string, name, value *yaml.Node) []failure {
 	known := knownKeys()
 	part, isPart := fixedParts[key]
 	switch {
+	case key == "routers":
+		return f.takeRouters(value)
 	case isPart:
 		return f.takePart(key, part, value)
 	case slices.Contains(unbuilt, key):

@@ -62,8 +62,6 @@ func TestConfig_Mistakes(t *testing.T) {
 		enough + "log: {format: xml}\n":                       "log.format xml (viridian.yaml line 3): not one of text, json",
 		enough + "proxy: {tls: {certificate: x}}\n":           "proxy.tls is not supported in this version",
 		enough + "telemetry: {}\n":                            "telemetry is not supported in this version",
-		enough + "routers: {edge: {driver: haproxy}}\n":       "routers.edge is not supported in this version",
-		enough + "routers: {builtin: {nodes: [a]}}\n":         "routers.builtin is not supported in this version",
 		enough + "registries: {consul: {address: x}}\n":       "registries.consul is not supported in this version",
 		"database_url: postgres://u@db/v\nnode_name: \"-\"\n": "node_name - (viridian.yaml line 2): not a name that fits",
 		"node_name: n1\n":                                     "database_url is not set\n  fix: set database_url",

@@ -14,7 +14,7 @@ import (
 const configEnv = "VIRIDIAN_CONFIG"
 
 // otherVariables are the variables of ours that are no settings.
-var otherVariables = []string{configEnv, "VIRIDIAN_FAILPOINTS", "VIRIDIAN_PG_BIN", "VIRIDIAN_SERVER", "VIRIDIAN_TOKEN"}
+var otherVariables = []string{configEnv, "VIRIDIAN_FAILPOINTS", handoverEnv, "VIRIDIAN_PG_BIN", "VIRIDIAN_SERVER", "VIRIDIAN_TOKEN"}
 
 // configFlags are --config and a flag for each of the settings, all of them when none is named.
 func configFlags(keys ...string) []cli.Flag {

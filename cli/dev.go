@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/urfave/cli/v3"
 	"golang.org/x/sync/errgroup"
 
+	"viridian/rollout"
 	"viridian/store/pglocal"
 )
 
@@ -26,7 +28,8 @@ func (p *program) devCommand() *cli.Command {
 		Name:  "dev",
 		Usage: "run everything on this machine, with a demo",
 		Description: "A private Postgres, Viridian, and an environment with two generations of a small app, under steady\n" +
-			"traffic. Prints what to try next. Ctrl-C ends it all; starting again finds the data again.\n\n" +
+			"traffic. Prints a link that opens the pages, signed in, and what to try next. Ctrl-C ends it all; starting\n" +
+			"again finds the data again.\n\n" +
 			"   viridian dev\n" +
 			"   viridian dev --empty --data /tmp/try --listen 127.0.0.1:7171 --proxy-listen 127.0.0.1:8181",
 		Flags: []cli.Flag{
@@ -34,6 +37,7 @@ func (p *program) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "proxy-listen", Value: "127.0.0.1:8080", Usage: "`HOST:PORT` that traffic comes in on"},
 			&cli.StringFlag{Name: "data", Value: "./.viridian", Usage: "`FOLDER` for everything; the admin token is in FOLDER/token"},
 			&cli.BoolFlag{Name: "empty", Usage: "no demo: no environment, app or traffic"},
+			&cli.BoolFlag{Name: "open", Value: true, Usage: "open the pages in a browser, where a terminal and a desktop are there"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "debug, info, warn or error"},
 		},
 		Action: alone(p.dev),
@@ -63,7 +67,7 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 		return databaseFailure(err)
 	}
 	cfg.DatabaseURL = postgres.URL(devDatabase)
-	s := &devSession{program: p, config: cfg, data: data, empty: c.Bool("empty"), log: log, postgres: postgres}
+	s := &devSession{program: p, config: cfg, data: data, empty: c.Bool("empty"), open: c.Bool("open"), links: make(chan string, 1), log: log, postgres: postgres}
 	return s.run(ctx)
 }
 
@@ -104,12 +108,14 @@ type devSession struct {
 	config   config
 	data     string
 	empty    bool
+	open     bool        // the pages, in a browser
+	links    chan string // what opens them
 	log      *slog.Logger
 	postgres *pglocal.Server
 }
 
 func (s *devSession) run(ctx context.Context) error {
-	r, err := newReplica(s.program, s.config, s.log)
+	r, err := newReplica(ctx, s.program, s.config, s.log, &inherited{})
 	if err != nil {
 		return err
 	}
@@ -129,6 +135,16 @@ func (s *devSession) run(ctx context.Context) error {
 	all.Go(func() error {
 		defer stopBacking()
 		return r.run(ending)
+	})
+	all.Go(func() error {
+		select {
+		case link := <-s.links:
+			if s.open {
+				openBrowser(ending, link)
+			}
+		case <-ending.Done():
+		}
+		return nil
 	})
 	all.Go(func() error {
 		err := s.present(ending, r, fleet)
@@ -163,7 +179,12 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 	if err != nil {
 		return err
 	}
-	guide := &guide{api: localURL(r.apiAddress()), proxy: localURL(r.proxyAddress()), token: token, data: s.data}
+	link, err := s.link(ctx, r, token)
+	if err != nil {
+		return err
+	}
+	s.links <- link
+	guide := &guide{link: link, api: localURL(r.apiAddress()), proxy: localURL(r.proxyAddress()), token: token, data: s.data}
 	if s.empty {
 		return guide.print(s.stdout)
 	}
@@ -180,6 +201,19 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 		return err
 	}
 	return newTraffic(guide.proxy, s.stdout).run(ctx)
+}
+
+// linkLifetime is how long the link of a start of dev can be used.
+const linkLifetime = 15 * time.Minute
+
+// link makes an address that signs a browser in once.
+func (s *devSession) link(ctx context.Context, r *replica, token string) (string, error) {
+	id, _, ok := rollout.ParseToken(token)
+	if !ok {
+		return "", errors.New("the token in the data folder is none")
+	}
+	secret := rand.Text()
+	return localURL(r.apiAddress()) + "/login?once=" + secret, r.store.NewLoginLink(ctx, secret, id, linkLifetime)
 }
 
 // token returns the token in the data folder, or makes one and puts it there.

@@ -18,6 +18,7 @@ import (
 // guide is what dev prints once everything runs: where things are and what to try.
 type guide struct {
 	api, proxy  string // base URLs
+	link        string // of the pages; signs in once
 	token, data string
 	generations []client.Generation // of the demo; none for --empty
 	third       client.RegisterRequest
@@ -26,6 +27,8 @@ type guide struct {
 var guideText = template.Must(template.New("guide").Parse(`
 Viridian is running. Ctrl-C stops everything; the data stays in {{.Data}}.
 
+  pages        {{.Link}}
+               signs you in once, within 15 minutes; later by the token below
   API          {{.API}}      its contract, to read: {{.API}}/docs
   traffic      {{.Proxy}}
 {{- if .Generations}}
@@ -83,13 +86,13 @@ func (g *guide) print(w io.Writer) error {
 		return err
 	}
 	view := struct {
-		API, Proxy, ProxyPort, Token, Data string
-		Generations                        []client.Generation
+		API, Link, Proxy, ProxyPort, Token, Data string
+		Generations                              []client.Generation
 		steps
 		After        int // the number that a new generation will have
 		Unregistered bool
 		Third, Ports string
-	}{API: g.api, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, steps: stepsFrom(g.generations), Unregistered: true}
+	}{API: g.api, Link: g.link, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, steps: stepsFrom(g.generations), Unregistered: true}
 	for _, gen := range g.generations {
 		view.After = max(view.After, gen.Number+1)
 		view.Unregistered = view.Unregistered && gen.Version != g.third.Version

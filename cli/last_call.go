@@ -11,9 +11,12 @@ const lastOrders = 250 * time.Millisecond
 
 // lastCall is a listener whose Close first lets in what the kernel has accepted in our name. Closing a socket resets
 // the connections in its queue, which the client may have sent a request on.
+//
+// A listener that another process accepts from too leaves its queue to that one: see [lastCall.share].
 type lastCall struct {
 	*net.TCPListener
 	closing atomic.Bool
+	shared  atomic.Bool
 }
 
 func lastCallOf(l net.Listener) net.Listener {
@@ -33,11 +36,17 @@ func (l *lastCall) Accept() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Close turns new clients away, so that they try elsewhere or again, and ends Accept a moment later. It needs
-// somebody who calls Accept.
+// share says whether another process has the same socket, or will have it: then Close turns nobody away.
+func (l *lastCall) share(with bool) { l.shared.Store(with) }
+
+// Close turns new clients away, so that they try elsewhere or again, and ends Accept a moment later; at once, when the
+// socket is shared. It needs somebody who calls Accept.
 func (l *lastCall) Close() error {
 	if l.closing.Swap(true) {
 		return nil
+	}
+	if l.shared.Load() {
+		return l.SetDeadline(time.Now())
 	}
 	turnAway(l.TCPListener)
 	return l.SetDeadline(time.Now().Add(lastOrders))

@@ -42,7 +42,7 @@ func (p *program) migrateUp(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	if err := migrations.Up(ctx, cfg.migrateURL()); err != nil {
+	if err := migrateUp(ctx, cfg); err != nil {
 		return databaseFailure(err)
 	}
 	if role := c.String("grant-to"); role != "" {
@@ -95,7 +95,8 @@ func (p *program) migrateForce(ctx context.Context, c *cli.Command) error {
 func databaseFailure(err error) error {
 	f := &failure{what: "the database", cause: err, fix: "look whether it runs, and whether database_url is right: viridian config check"}
 	var dirty *migrations.DirtyError
-	if errors.As(err, &dirty) {
+	var pooler *migrations.PoolerError
+	if errors.As(err, &dirty) || errors.As(err, &pooler) || errors.Is(err, store.ErrPooler) {
 		f.fix = "" // it says what to do
 	}
 	return f

@@ -77,26 +77,64 @@ func start(t *testing.T, env []string, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p := prepare(t, path, env, args...)
+	p.launch()
+	return p
+}
+
+// startProgram is start of the program at that path, which may leave processes behind that write to the same output:
+// they are killed when the test ends, too.
+func startProgram(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
+	p := prepare(t, path, env, args...)
+	p.launchWithHeirs()
+	return p
+}
+
+func (p *process) launchWithHeirs() {
+	p.t.Helper()
+	from, to, err := os.Pipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.cmd.Stdout, p.cmd.Stderr = to, to
+	p.launch()
+	_ = to.Close()
+	var copied sync.WaitGroup
+	copied.Go(func() { _, _ = io.Copy(p.out, from) })
+	p.t.Cleanup(func() {
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+		copied.Wait()
+		_ = from.Close()
+	})
+}
+
+func prepare(t *testing.T, path string, env []string, args ...string) *process {
 	p := &process{t: t, cmd: exec.Command(path, args...), out: &output{changed: make(chan struct{})}, done: make(chan struct{})}
 	p.cmd.Env = append(cleanEnv(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return p
+}
+
+// launch starts the process, which is killed when the test ends.
+func (p *process) launch() {
+	p.t.Helper()
 	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	go func() {
 		_ = p.cmd.Wait()
 		close(p.done)
 	}()
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
-		if t.Failed() {
+		if p.t.Failed() {
 			text, _ := p.out.now()
-			t.Logf("%s:\n%s", strings.Join(args, " "), text)
+			p.t.Logf("%s:\n%s", strings.Join(p.cmd.Args[1:], " "), text)
 		}
 	})
-	return p
 }
 
 func cleanEnv() []string {

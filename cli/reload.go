@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v3"
@@ -47,18 +48,25 @@ func (r *reload) once() {
 		return
 	}
 	changed := false
-	for i, v := range values {
-		if v.Text == r.values[i].Text {
+	for _, v := range values {
+		i := slices.IndexFunc(r.values, func(old settingValue) bool { return old.key == v.key })
+		switch {
+		case i >= 0 && r.values[i].Text == v.Text:
 			continue
-		}
-		changed = true
-		if v.key == "log.level" {
+		case v.key == "log.level":
 			_ = r.level.UnmarshalText([]byte(cfg.LogLevel)) // checked in settings.go
 			r.values[i] = v
 			r.log.Warn("configuration reread: the log level changed", "level", cfg.LogLevel)
-			continue
+		default:
+			r.log.Warn("configuration reread: a setting changed that needs a restart", "setting", v.key)
 		}
-		r.log.Warn("configuration reread: a setting changed that needs a restart", "setting", v.key)
+		changed = true
+	}
+	for _, old := range r.values { // of a router, say
+		if !slices.ContainsFunc(values, func(v settingValue) bool { return v.key == old.key }) {
+			r.log.Warn("configuration reread: a setting is gone, and that needs a restart", "setting", old.key)
+			changed = true
+		}
 	}
 	if !changed {
 		r.log.Info("configuration reread: nothing changed")

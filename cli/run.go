@@ -26,13 +26,14 @@ type program struct {
 	lookup         func(name string) (string, bool) // an environment variable
 	openapi        []byte
 	version        string
+	self           self
 }
 
 // Run runs the command that args (without the program's name) asks for and returns the exit code: 0, 1 for a failure,
 // 2 for a mistake in the arguments or the configuration. openapi is the API contract to serve. When ctx ends, a
 // running server shuts down in order.
 func Run(ctx context.Context, args []string, openapi []byte, version string) int {
-	p := &program{stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv, openapi: openapi, version: version}
+	p := &program{stdout: os.Stdout, stderr: os.Stderr, lookup: os.LookupEnv, openapi: openapi, version: version, self: whoAmI(args)}
 	return p.run(ctx, args)
 }
 
@@ -74,7 +75,7 @@ func (p *program) root() *cli.Command {
 		HideVersion:     true,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // run decides
 		Commands: []*cli.Command{
-			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.configCommand(),
+			p.devCommand(), p.serveCommand(), p.migrateCommand(), p.tokenCommand(), p.auditCommand(), p.configCommand(), p.haproxyConfigCommand(),
 			p.readyCommand(), p.demoAppCommand(), p.versionCommand(),
 		},
 	}

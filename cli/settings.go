@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/server"
 	"viridian/store"
 )
 
@@ -43,15 +45,28 @@ func (s setting) fallback() string {
 const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 
 // settings declares every setting, in the order in which they are shown.
+//
+//nolint:funlen // it is a table, and is read as one
 func settings() []setting {
 	return []setting{
 		{key: "database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.DatabaseURL }),
-			usage: "the Postgres to keep everything in, such as " + databaseExample},
+			usage: "the Postgres to keep everything in, such as " + databaseExample + "; through a transaction pooler that knows no prepared statements " +
+				"(PgBouncer before 1.21) with ?default_query_exec_mode=exec, and with migrate_database_url and listen_database_url past it"},
 		{key: "migrate_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.MigrateDatabaseURL }),
 			usage: "the same database with a role that may change the schema, and not through a transaction pooler; without it database_url. " +
 				"serve then lets the role of database_url in; without serve, viridian migrate up --grant-to does"},
 		{key: "listen_database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.ListenDatabaseURL }),
 			usage: "the same database by a direct connection, where database_url goes through a transaction pooler: for notifications, which make it quicker"},
+		{key: "database_connections.control", take: number(func(c *config) *int { return &c.Connections.Control }, 3, 1000),
+			usage: "3 to 1000: connections to the database at most, for commands and the replica's own work; without it 8, or pool_max_conns of database_url where that is more"},
+		{key: "database_connections.reads", preset: is(strconv.Itoa(store.DefaultConnections.Reads)),
+			take:  number(func(c *config) *int { return &c.Connections.Reads }, 1, 1000),
+			usage: "1 to 1000: further ones, for requests that only read; one more is for notifications"},
+		{key: "database_connections.streams", preset: is(strconv.Itoa(store.DefaultConnections.Streams)),
+			take:  number(func(c *config) *int { return &c.Connections.Streams }, 1, 1000),
+			usage: "1 to 1000: further ones, which all event streams share"},
+		{key: "audit.keep", preset: is("0s"), take: auditKeep,
+			usage: "720h or more, the same on every replica: how long events of the audit log are kept before they are pruned, which is recorded in it; 0s keeps them for ever"},
 		{key: "migrate", preset: is("true"), take: boolean(func(c *config) *bool { return &c.Migrate }),
 			usage: "true or false: bring the schema up to date at start"},
 		{key: "listen", preset: is(":7070"), take: address(func(c *config) *string { return &c.Listen }),
@@ -73,13 +88,23 @@ func settings() []setting {
 			usage: "100ms to 1m: bounds one call to the database, a router or a registry"},
 		{key: "node_silence", preset: span(rollout.DefaultTiming.Silence),
 			take:  within(func(c *config) *time.Duration { return &c.NodeSilence }, time.Second, time.Hour),
-			usage: "1s to 1h, the same on every replica: a replica that is silent for this long is no longer waited for by switches"},
+			usage: "1s to 1h, the same on every replica: a replica or node that is silent for this long is unreachable; switches do not wait for such a replica"},
 		{key: "shutdown_delay", preset: is("1s"),
 			take:  within(func(c *config) *time.Duration { return &c.ShutdownDelay }, 0, time.Hour),
-			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew"},
+			usage: "0s to 1h: how long a replica that was told to end still takes requests, with /readyz/proxy already failing and clients asked to connect anew; after an upgrade, how long the old process waits for silence before it closes idle connections"},
 		{key: "drain_timeout", preset: is("30s"),
 			take:  within(func(c *config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
 			usage: "0s to 24h: how long requests and connections in flight may then go on before they are cut"},
+		{key: "badges.public", preset: is("false"), take: boolean(func(c *config) *bool { return &c.PublicBadges }),
+			usage: "true or false: let everybody see the state of every environment at /badge/NAME.svg, without a token"},
+		{key: "session.idle", preset: span(server.DefaultSessionIdle),
+			take:  within(func(c *config) *time.Duration { return &c.SessionIdle }, time.Minute, 30*24*time.Hour),
+			usage: "1m to 720h: a browser that was signed in and not used for so long has to sign in again"},
+		{key: "session.lifetime", preset: span(server.DefaultSessionLifetime),
+			take:  within(func(c *config) *time.Duration { return &c.SessionLifetime }, time.Minute, 30*24*time.Hour),
+			usage: "1m to 720h: after this time a browser has to sign in again in any case"},
+		{key: "trusted_proxies", take: networks(func(c *config) *[]string { return &c.TrustedProxies }),
+			usage: "networks such as 10.0.0.0/8, parted by commas, of the proxies in front of listen: their X-Forwarded-For says where a request comes from"},
 		{key: "log.format", preset: is("text"), take: oneOf(func(c *config) *string { return &c.LogFormat }, "text", "json"),
 			usage: "text or json"},
 		{key: "log.level", preset: is("info"), take: oneOf(func(c *config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
@@ -140,12 +165,53 @@ func within(field func(*config) *time.Duration, low, high time.Duration) func(*c
 	}
 }
 
+func number(field func(*config) *int, low, high int) func(*config, string) error {
+	return func(c *config, value string) error {
+		n, err := strconv.Atoi(value)
+		switch {
+		case err != nil:
+			return errors.New("not a whole number")
+		case n < low || n > high:
+			return errors.New("out of range")
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func auditKeep(c *config, value string) error {
+	d, err := time.ParseDuration(value)
+	switch {
+	case err != nil:
+		return errors.New(`not a duration such as "9600h"`)
+	case d != 0 && d < store.MinAuditKeep:
+		return errors.New("out of range")
+	}
+	c.AuditKeep = d
+	return nil
+}
+
 func oneOf(field func(*config) *string, allowed ...string) func(*config, string) error {
 	return func(c *config, value string) error {
 		if !slices.Contains(allowed, value) {
 			return errors.New("not one of " + strings.Join(allowed, ", "))
 		}
 		*field(c) = value
+		return nil
+	}
+}
+
+func networks(field func(*config) *[]string) func(*config, string) error {
+	return func(c *config, value string) error {
+		var list []string
+		for part := range strings.SplitSeq(value, ",") {
+			prefix, err := netip.ParsePrefix(strings.TrimSpace(part))
+			if err != nil || prefix != prefix.Masked() {
+				return errors.New("not networks such as 10.0.0.0/8, parted by commas")
+			}
+			list = append(list, prefix.String())
+		}
+		*field(c) = list
 		return nil
 	}
 }

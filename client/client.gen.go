@@ -364,8 +364,9 @@ func (e Role) Valid() bool {
 
 // Defines values for RouterRequired.
 const (
-	RouterRequiredAll    RouterRequired = "all"
-	RouterRequiredQuorum RouterRequired = "quorum"
+	RouterRequiredAll       RouterRequired = "all"
+	RouterRequiredQuorum    RouterRequired = "quorum"
+	RouterRequiredReachable RouterRequired = "reachable"
 )
 
 // Valid indicates whether the value is a known member of the RouterRequired enum.
@@ -374,6 +375,8 @@ func (e RouterRequired) Valid() bool {
 	case RouterRequiredAll:
 		return true
 	case RouterRequiredQuorum:
+		return true
+	case RouterRequiredReachable:
 		return true
 	default:
 		return false
@@ -473,6 +476,24 @@ func (e Wait) Valid() bool {
 	}
 }
 
+// Defines values for ExportAuditParamsFormat.
+const (
+	ExportAuditParamsFormatCsv    ExportAuditParamsFormat = "csv"
+	ExportAuditParamsFormatNdjson ExportAuditParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsFormat enum.
+func (e ExportAuditParamsFormat) Valid() bool {
+	switch e {
+	case ExportAuditParamsFormatCsv:
+		return true
+	case ExportAuditParamsFormatNdjson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Artifact What the instances run and where it was built from.
 type Artifact struct {
 	// Digest Examples: sha256:5f70bf18a086
@@ -480,6 +501,73 @@ type Artifact struct {
 
 	// Source The commit an artifact was built from.
 	Source *Source `json:"source,omitempty"`
+}
+
+// AuditAnchor The last event that was pruned. The chain begins behind it.
+type AuditAnchor struct {
+	At       time.Time `json:"at"`
+	Event    int64     `json:"event"`
+	Hash     string    `json:"hash"`
+	Position int64     `json:"position"`
+}
+
+// AuditChain One hash chain, and how far it is right.
+type AuditChain struct {
+	// Environment Empty for the chain of what belongs to none.
+	Environment string `json:"environment"`
+
+	// Events How many events were verified.
+	Events int64 `json:"events"`
+
+	// Fault The first thing that is wrong.
+	Fault *AuditFault `json:"fault,omitempty"`
+
+	// Head The hash of that event. Note it elsewhere.
+	Head   string `json:"head"`
+	Intact bool   `json:"intact"`
+
+	// LastEvent The number of the last event that is right; 0 for none.
+	LastEvent int64 `json:"last_event"`
+
+	// Length How many events it ever had, up to the last one that is right.
+	Length int64 `json:"length"`
+
+	// Pruned The last event that was pruned. The chain begins behind it.
+	Pruned *AuditAnchor `json:"pruned,omitempty"`
+}
+
+// AuditFault The first thing that is wrong.
+type AuditFault struct {
+	// Event The number of the event that shows it; left out where there is none.
+	Event *int64 `json:"event,omitempty"`
+
+	// Position The place in the chain.
+	Position int64  `json:"position"`
+	Problem  string `json:"problem"`
+}
+
+// AuditNoted defines model for AuditNoted.
+type AuditNoted struct {
+	Environment *string `json:"environment,omitempty"`
+
+	// Found An event with this hash is in a chain that is right up to it: nothing before it was changed.
+	Found    bool   `json:"found"`
+	Hash     string `json:"hash"`
+	Position *int64 `json:"position,omitempty"`
+}
+
+// AuditReport defines model for AuditReport.
+type AuditReport struct {
+	Chains []AuditChain `json:"chains"`
+
+	// Intact Nothing at all is wrong.
+	Intact bool `json:"intact"`
+
+	// Noted What became of each hash that was given.
+	Noted []AuditNoted `json:"noted"`
+
+	// Problem What is wrong with the log beyond its chains; empty for nothing.
+	Problem string `json:"problem"`
 }
 
 // Automation Whether generations with `promote` may be promoted by themselves.
@@ -635,7 +723,7 @@ type EnvironmentSpec struct {
 	// Examples: shop
 	Name *Name `json:"name,omitempty"`
 
-	// Networks Where checks may go and where previews may come from. Not built in this version.
+	// Networks Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 	Networks *NetworksSpec `json:"networks,omitempty"`
 
 	// Promotion How a generation becomes live.
@@ -652,7 +740,8 @@ type EnvironmentSpec struct {
 	// Retention How long what no longer serves is kept.
 	Retention *RetentionSpec `json:"retention,omitempty"`
 
-	// Routers The load balancers to switch, by their names in the configuration of the installation.
+	// Routers The load balancers to switch, by their names in the configuration of the installation (`GET /v1/routers`); a
+	// name that it does not have is refused. All of them must follow before a switch counts as applied.
 	Routers *[]Name `json:"routers,omitempty"`
 
 	// Services The names that are load-balanced; they always flip together.
@@ -684,7 +773,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, token.created
+	// Examples: generation.ready, switch.applied, route.drifted, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -700,7 +789,7 @@ type EventPage struct {
 	NextCursor *Cursor `json:"next_cursor"`
 }
 
-// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 type ExpectedRevision = int64
 
 // FieldError One thing that is wrong.
@@ -904,7 +993,7 @@ type LockRequest struct {
 // Examples: shop
 type Name = string
 
-// NetworksSpec Where checks may go and where previews may come from. Not built in this version.
+// NetworksSpec Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 type NetworksSpec struct {
 	// CheckAllow Networks that checks may call besides the instances themselves.
 	CheckAllow *[]CIDR `json:"check_allow,omitempty"`
@@ -915,19 +1004,26 @@ type NetworksSpec struct {
 
 // Node One process of a router's fleet.
 type Node struct {
-	// Incarnation One run of the node.
+	// Error Why it did not answer the replica that is asked now; empty when it did.
+	Error string `json:"error"`
+
+	// Incarnation One run of the node; empty when it never answered.
 	Incarnation string `json:"incarnation"`
 	Name        string `json:"name"`
 
 	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
 	//
 	// Examples: shop
-	Router Name      `json:"router"`
-	SeenAt time.Time `json:"seen_at"`
+	Router Name `json:"router"`
+
+	// SeenAt When it was last heard of; left out when it never was.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
 
 	// State `unreachable`: silent for 10 seconds; it may still be serving. `removed`: taken out, or signed off.
-	State   NodeState `json:"state"`
-	Version string    `json:"version"`
+	State NodeState `json:"state"`
+
+	// Version Of a replica; empty for other nodes.
+	Version string `json:"version"`
 }
 
 // NodeName The name of one process of a router's fleet.
@@ -1023,7 +1119,7 @@ type Problem struct {
 
 // PromoteRequest How to promote.
 type PromoteRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Skip capacity, validation age and requirements; needs the role operator.
@@ -1110,7 +1206,8 @@ type Receipt struct {
 	Revision    int64  `json:"revision"`
 	Router      string `json:"router"`
 
-	// State The receipt held against the route.
+	// State The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+	// the database does not know.
 	State ReceiptState `json:"state"`
 
 	// Weights Shares of traffic in percent by generation number. They sum to 100; empty when nothing serves.
@@ -1119,7 +1216,8 @@ type Receipt struct {
 	Weights Weights `json:"weights"`
 }
 
-// ReceiptState The receipt held against the route.
+// ReceiptState The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+// the database does not know.
 type ReceiptState string
 
 // RegisterRequest A new generation.
@@ -1201,7 +1299,7 @@ type Role string
 
 // RollbackRequest Where from and where to.
 type RollbackRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Go to a target that is known to be unhealthy; needs the role operator.
@@ -1272,7 +1370,9 @@ type Route struct {
 
 // Router A load balancer, or a fleet of them, behind one driver.
 type Router struct {
-	// Driver Examples: builtin
+	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
+	//
+	// Examples: builtin, haproxy
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -1284,11 +1384,17 @@ type Router struct {
 	Name  Name   `json:"name"`
 	Nodes []Node `json:"nodes"`
 
-	// Required How many of its nodes must follow before a switch counts as applied.
+	// Required How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+	// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+	// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+	// applied switch `degraded`.
 	Required RouterRequired `json:"required"`
 }
 
-// RouterRequired How many of its nodes must follow before a switch counts as applied.
+// RouterRequired How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+// applied switch `degraded`.
 type RouterRequired string
 
 // RouterPage defines model for RouterPage.
@@ -1313,14 +1419,16 @@ type Service struct {
 	// Examples: shop
 	Name Name `json:"name"`
 
-	// Protocol What the instances speak; `tcp` is not built in this version.
+	// Protocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+	// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 	Protocol *ServiceProtocol `json:"protocol,omitempty"`
 
 	// UpstreamTls Speak TLS with the instances; not built in this version.
 	UpstreamTls *bool `json:"upstream_tls,omitempty"`
 }
 
-// ServiceProtocol What the instances speak; `tcp` is not built in this version.
+// ServiceProtocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 type ServiceProtocol string
 
 // Setting A setting whose fields depend on its type.
@@ -1370,7 +1478,7 @@ type Switch struct {
 	Changed     bool      `json:"changed"`
 	CommittedAt time.Time `json:"committed_at"`
 
-	// Degraded Applied without some node that could not be reached.
+	// Degraded Applied without some node, which was not required; see the receipts.
 	Degraded  bool       `json:"degraded"`
 	DrainedAt *time.Time `json:"drained_at,omitempty"`
 
@@ -1382,7 +1490,8 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+	// Kind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+	// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1405,7 +1514,8 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+// SwitchKind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.
@@ -1477,7 +1587,10 @@ type Traffic struct {
 	Environment Name                `json:"environment"`
 	From        time.Time           `json:"from"`
 	Generations []GenerationTraffic `json:"generations"`
-	To          time.Time           `json:"to"`
+
+	// Missing Nodes whose traffic is not in it.
+	Missing []UnmeasuredNode `json:"missing"`
+	To      time.Time        `json:"to"`
 }
 
 // TrafficBucket defines model for TrafficBucket.
@@ -1488,6 +1601,17 @@ type TrafficBucket struct {
 	P50Ms    *float64  `json:"p50_ms,omitempty"`
 	P99Ms    *float64  `json:"p99_ms,omitempty"`
 	Requests int64     `json:"requests"`
+}
+
+// UnmeasuredNode A node that could not be asked for its traffic.
+type UnmeasuredNode struct {
+	Error string `json:"error"`
+	Node  string `json:"node"`
+
+	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+	//
+	// Examples: shop
+	Router Name `json:"router"`
 }
 
 // Validation How the last validation went.
@@ -1536,7 +1660,7 @@ type Weights map[string]int
 
 // WeightsRequest A split by hand.
 type WeightsRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Reason Why, in a person's words; recorded, never parsed.
@@ -1545,6 +1669,11 @@ type WeightsRequest struct {
 	// Weights Shares in percent by generation number; they sum to 100.
 	Weights map[string]int `json:"weights"`
 }
+
+// AuditEnvironmentQuery Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+//
+// Examples: shop
+type AuditEnvironmentQuery = Name
 
 // CursorQuery defines model for CursorQuery.
 type CursorQuery = string
@@ -1584,6 +1713,30 @@ type TimeoutQuery = Duration
 
 // WaitQuery How far a switch has to have come.
 type WaitQuery = Wait
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// After Only events with a higher number than this.
+	After *EventAfterQuery `form:"after,omitempty" json:"after,omitempty"`
+
+	// Format One JSON object in each line, or a table.
+	Format *ExportAuditParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportAuditParamsFormat defines parameters for ExportAudit.
+type ExportAuditParamsFormat string
+
+// VerifyAuditParams defines parameters for VerifyAudit.
+type VerifyAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Head A hash that was noted earlier; may be given several times.
+	Head *[]string `form:"head,omitempty" json:"head,omitempty"`
+}
 
 // ListEnvironmentsParams defines parameters for ListEnvironments.
 type ListEnvironmentsParams struct {
@@ -1955,6 +2108,39 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 // The interface specification for the client above.
 type ClientInterface interface {
 
+	// ExportAudit Export the audit log
+	//
+	// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+	// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+	// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+	// verify.
+	//
+	// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+	//
+	// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+	ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// VerifyAudit Verify the audit log
+	//
+	// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+	// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+	// a few at a time are let in.
+	//
+	// What it finds:
+	//
+	// - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+	//   its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+	// - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+	//   which an event `audit.pruned` in the chain repeats.
+	// - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+	//   events there are in all.
+	// - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+	//   elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+	//   next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+	//
+	// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+	VerifyAudit(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEnvironments List environments
 	//
 	// Lists the environments that the token may see, by name. Deleted ones are left out.
@@ -2009,7 +2195,8 @@ type ClientInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type.
@@ -2025,7 +2212,8 @@ type ClientInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type.
@@ -2302,8 +2490,10 @@ type ClientInterface interface {
 	// ShowTraffic Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+	// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+	// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+	// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+	// minutes are kept, until a restart.
 	//
 	// Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 	ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2349,7 +2539,9 @@ type ClientInterface interface {
 
 	// ListRouters List routers and their nodes
 	//
-	// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+	// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+	// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+	// until they are taken out.
 	//
 	// Corresponds with GET /v1/routers (the `ListRouters` operationId).
 	ListRouters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2409,6 +2601,59 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/whoami (the `Whoami` operationId).
 	Whoami(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+}
+
+// ExportAudit Export the audit log
+//
+// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+// verify.
+//
+// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//
+// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+func (c *Client) ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// VerifyAudit Verify the audit log
+//
+// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+// a few at a time are let in.
+//
+// What it finds:
+//
+//   - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+//     its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+//   - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+//     which an event `audit.pruned` in the chain repeats.
+//   - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+//     events there are in all.
+//   - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+//     elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+//     next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+//
+// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+func (c *Client) VerifyAudit(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewVerifyAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
 }
 
 // ListEnvironments List environments
@@ -2515,7 +2760,8 @@ func (c *Client) ShowEnvironment(ctx context.Context, environment EnvironmentPat
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type.
@@ -2541,7 +2787,8 @@ func (c *Client) PutEnvironmentWithBody(ctx context.Context, environment Environ
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type.
@@ -3098,8 +3345,10 @@ func (c *Client) ShowSwitch(ctx context.Context, environment EnvironmentPath, re
 // ShowTraffic Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+// minutes are kept, until a restart.
 //
 // Corresponds with GET /v1/environments/{environment}/traffic (the `ShowTraffic` operationId).
 func (c *Client) ShowTraffic(ctx context.Context, environment EnvironmentPath, params *ShowTrafficParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3195,7 +3444,9 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 
 // ListRouters List routers and their nodes
 //
-// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+// until they are taken out.
 //
 // Corresponds with GET /v1/routers (the `ListRouters` operationId).
 func (c *Client) ListRouters(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3324,6 +3575,150 @@ func (c *Client) Whoami(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 		return nil, err
 	}
 	return c.Client.Do(req)
+}
+
+// NewExportAuditRequest constructs an http.Request for the ExportAudit method
+func NewExportAuditRequest(server string, params *ExportAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewVerifyAuditRequest constructs an http.Request for the VerifyAudit method
+func NewVerifyAuditRequest(server string, params *VerifyAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/audit/verify")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Head != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "head", *params.Head, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
 }
 
 // NewListEnvironmentsRequest constructs an http.Request for the ListEnvironments method
@@ -5576,6 +5971,43 @@ func WithBaseURL(baseURL string) ClientOption {
 // ClientWithResponsesInterface is the interface specification for the client with responses above.
 type ClientWithResponsesInterface interface {
 
+	// ExportAuditWithResponse Export the audit log
+	//
+	// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+	// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+	// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+	// verify.
+	//
+	// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+	ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error)
+
+	// VerifyAuditWithResponse Verify the audit log
+	//
+	// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+	// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+	// a few at a time are let in.
+	//
+	// What it finds:
+	//
+	// - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+	//   its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+	// - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+	//   which an event `audit.pruned` in the chain repeats.
+	// - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+	//   events there are in all.
+	// - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+	//   elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+	//   next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+	VerifyAuditWithResponse(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*VerifyAuditResponse, error)
+
 	// ListEnvironmentsWithResponse List environments
 	//
 	// Lists the environments that the token may see, by name. Deleted ones are left out.
@@ -5636,7 +6068,8 @@ type ClientWithResponsesInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5652,7 +6085,8 @@ type ClientWithResponsesInterface interface {
 	// else's change.
 	//
 	// While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-	// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+	// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+	// out while one of its nodes knows a generation (`conflict`). Ready
 	// generations are validated again when services, routers, registry or validation changed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -5955,8 +6389,10 @@ type ClientWithResponsesInterface interface {
 	// ShowTrafficWithResponse Show traffic by generation
 	//
 	// Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-	// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-	// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+	// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+	// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+	// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+	// minutes are kept, until a restart.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6008,7 +6444,9 @@ type ClientWithResponsesInterface interface {
 
 	// ListRoutersWithResponse List routers and their nodes
 	//
-	// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+	// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+	// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+	// until they are taken out.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6078,6 +6516,95 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/whoami (the `Whoami` operationId).
 	WhoamiWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WhoamiResponse, error)
+}
+
+type ExportAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type VerifyAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditReport
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r VerifyAuditResponse) GetJSON200() *AuditReport {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r VerifyAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r VerifyAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r VerifyAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r VerifyAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r VerifyAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
 }
 
 type ListEnvironmentsResponse struct {
@@ -7783,6 +8310,55 @@ func (r WhoamiResponse) ContentType() string {
 	return ""
 }
 
+// ExportAuditWithResponse Export the audit log
+//
+// The events of the environments that the token may see, oldest first, in a file that can be verified with nothing
+// else at hand: `viridian audit verify FILE`. Before the events come one record for the export, and for each chain
+// its length and head, and where its events in the file begin. A transfer that breaks off leaves a file that does not
+// verify.
+//
+// In `csv`, a cell that a spreadsheet would take for a formula begins with an apostrophe.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit/export (the `ExportAudit` operationId).
+func (c *ClientWithResponses) ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error) {
+	rsp, err := c.ExportAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportAuditResponse(rsp)
+}
+
+// VerifyAuditWithResponse Verify the audit log
+//
+// Walks the hash chain of each environment that the token may see, and the one of what belongs to none, and answers
+// with how far each is right and with the first thing that is wrong. It reads the whole log, so it can take its time;
+// a few at a time are let in.
+//
+// What it finds:
+//
+//   - Inside a chain, every event that was changed, removed, exchanged or added. An event's number is held to grow with
+//     its place in the chain; it is not hashed, so that two numbers exchanged between chains do not show.
+//   - At the old end, what was removed without a record: a chain that was pruned begins behind an anchor (`pruned`),
+//     which an event `audit.pruned` in the chain repeats.
+//   - At the new end, events that were cut off: the database notes the length and head of each chain, and how many
+//     events there are in all.
+//   - Who can rewrite all of that together, as the owner of the tables can, is found only by a hash that was noted
+//     elsewhere. Note `head` of the answer from time to time, outside of this database, and give it as `head` with the
+//     next verification: it must be found in a chain that is right up to it. A hash that was pruned since is not found.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/audit/verify (the `VerifyAudit` operationId).
+func (c *ClientWithResponses) VerifyAuditWithResponse(ctx context.Context, params *VerifyAuditParams, reqEditors ...RequestEditorFn) (*VerifyAuditResponse, error) {
+	rsp, err := c.VerifyAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseVerifyAuditResponse(rsp)
+}
+
 // ListEnvironmentsWithResponse List environments
 //
 // Lists the environments that the token may see, by name. Deleted ones are left out.
@@ -7873,7 +8449,8 @@ func (c *ClientWithResponses) ShowEnvironmentWithResponse(ctx context.Context, e
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7895,7 +8472,8 @@ func (c *ClientWithResponses) PutEnvironmentWithBodyWithResponse(ctx context.Con
 // else's change.
 //
 // While a promotion runs, services, hosts, routers and registry cannot change (`promotion_in_progress`). A host
-// that the live generation answers cannot go to a service that it has no instances of (`conflict`). Ready
+// that the live generation answers cannot go to a service that it has no instances of, and a router cannot be left
+// out while one of its nodes knows a generation (`conflict`). Ready
 // generations are validated again when services, routers, registry or validation changed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8366,8 +8944,10 @@ func (c *ClientWithResponses) ShowSwitchWithResponse(ctx context.Context, enviro
 // ShowTrafficWithResponse Show traffic by generation
 //
 // Requests, errors (answers of 500 and above, and requests that got none) and latency of each generation in time
-// buckets, as the load balancer inside the replica that answers saw them: where several replicas take traffic,
-// ask each, or add up their `/metrics`. The last 15 minutes are kept, until a restart.
+// buckets, as the routers of the environment counted them. Of the load balancer inside the replicas that is the
+// part of the replica that answers: where several take traffic, ask each, or add up their `/metrics`. Of a fleet
+// it is the sum of all nodes that can count; `missing` names those that are not in it. At most the last 15
+// minutes are kept, until a restart.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8449,7 +9029,9 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 
 // ListRoutersWithResponse List routers and their nodes
 //
-// Every load balancer of the installation with the processes of its fleet and when they were last seen.
+// Every load balancer of the installation with the processes of its fleet, when they were last seen, and why one
+// did not answer the replica that is asked now. Nodes that are no longer in the configuration stay in the list
+// until they are taken out.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -8560,6 +9142,65 @@ func (c *ClientWithResponses) WhoamiWithResponse(ctx context.Context, reqEditors
 		return nil, err
 	}
 	return ParseWhoamiResponse(rsp)
+}
+
+// ParseExportAuditResponse parses an HTTP response from a ExportAuditWithResponse call
+func ParseExportAuditResponse(rsp *http.Response) (*ExportAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseVerifyAuditResponse parses an HTTP response from a VerifyAuditWithResponse call
+func ParseVerifyAuditResponse(rsp *http.Response) (*VerifyAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &VerifyAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditReport
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
 }
 
 // ParseListEnvironmentsResponse parses an HTTP response from a ListEnvironmentsWithResponse call

@@ -24,11 +24,12 @@ type lab struct {
 	database string // URL
 	token    string // of an admin; made when the first replica is ready
 	timing   timing
+	routers  string // of the configuration, as YAML; empty for the builtin one alone
 }
 
 // timing is what a proof sets of the installation's times. They are shorter than the defaults, so that a proof does
 // not wait for what it does not prove.
-type timing struct{ leaseTTL, poll, callTimeout time.Duration }
+type timing struct{ leaseTTL, poll, callTimeout, shutdownDelay time.Duration }
 
 // newLab makes an installation on a fresh database that other tests do not use.
 func newLab(t testing.TB) *lab {
@@ -77,9 +78,9 @@ func (l *lab) replica(name string) *replica {
 	r := &replica{lab: l, name: name, config: filepath.Join(dir, "viridian.yaml"), log: filepath.Join(dir, "log"),
 		api: address(l), proxy: address(l)}
 	text := fmt.Sprintf("database_url: %q\nlisten: %q\nproxy:\n  listen: %q\nnode_name: %s\nstate_dir: %q\n"+
-		"lease_ttl: %v\npoll: %v\ncall_timeout: %v\nshutdown_delay: 0s\ndrain_timeout: 2s\n",
-		l.database, r.api, r.proxy, name, filepath.Join(dir, "state"), l.timing.leaseTTL, l.timing.poll, l.timing.callTimeout)
-	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
+		"lease_ttl: %v\npoll: %v\ncall_timeout: %v\nshutdown_delay: %v\ndrain_timeout: 2s\n",
+		l.database, r.api, r.proxy, name, filepath.Join(dir, "state"), l.timing.leaseTTL, l.timing.poll, l.timing.callTimeout, l.timing.shutdownDelay)
+	if err := os.WriteFile(r.config, []byte(text+l.routers), 0o600); err != nil {
 		l.Fatal(err)
 	}
 	l.Cleanup(func() {

@@ -28,16 +28,26 @@ type shop struct {
 // drainTime is the drain of every shop.
 const drainTime = 3 * time.Second
 
-// shop creates an environment through the replica. Its instances are probed often, so that it is ready soon.
-func (r *replica) shop(name string) *shop {
+// shop creates an environment through the replica, on the builtin router when none is named. Its instances are probed
+// often, so that it is ready soon.
+func (r *replica) shop(name string, routers ...string) *shop {
 	r.Helper()
+	s := r.spec(name, routers...)
+	s.put()
+	return s
+}
+
+// spec is a shop that does not exist yet.
+func (r *replica) spec(name string, routers ...string) *shop {
 	s := &shop{replica: r, name: name, host: name + ".localhost", backends: map[int]*routertest.Backend{}}
 	s.spec = client.EnvironmentSpec{
 		Services: []client.Service{{Name: "web", Health: &client.HealthSpec{
 			Interval: ptr("200ms"), Timeout: ptr("1s"), HealthyAfter: ptr(1), UnhealthyAfter: ptr(5)}}},
 		Retention: &client.RetentionSpec{KeepFor: ptr("1h"), Drain: ptr(drainTime.String())},
 	}
-	s.put()
+	if len(routers) > 0 {
+		s.spec.Routers = &routers
+	}
 	return s
 }
 

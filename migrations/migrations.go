@@ -73,7 +73,8 @@ func Version(ctx context.Context, databaseURL string) (version uint, dirty bool,
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	var recorded int64
-	err = conn.QueryRow(ctx, "SELECT version, dirty FROM schema_migrations").Scan(&recorded, &dirty)
+	// Not prepared: this is asked through poolers, too.
+	err = conn.QueryRow(ctx, "SELECT version, dirty FROM schema_migrations", pgx.QueryExecModeExec).Scan(&recorded, &dirty)
 	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), errors.As(err, &refused) && refused.Code == "42P01": // undefined_table

@@ -2,7 +2,8 @@ package rollout
 
 import "time"
 
-// Hold keeps automation from promoting; it is set by every rollback and released by a person.
+// Hold keeps automation from promoting; it is set by every rollback, and when the database was
+// restored from an older copy; a person releases it.
 type Hold struct {
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
@@ -10,7 +11,10 @@ type Hold struct {
 
 // hold keeps automation from promoting again until a person releases it.
 func (c *change) hold(cmd RollbackCommand) {
-	reason := reasonOr(cmd.Reason, "rolled back by "+c.actor.String())
+	c.holdAutomation(reasonOr(cmd.Reason, "rolled back by "+c.actor.String()))
+}
+
+func (c *change) holdAutomation(reason string) {
 	if c.e.Hold == nil {
 		c.event(EventAutomationHeld, 0, 0, map[string]any{"reason": reason})
 	}

@@ -90,14 +90,28 @@ func (e Environment) nodeActions(n Node, now time.Time) []Action {
 		}
 	}
 	stage(true)
-	if !known || r.Revision < e.Revision || r.SpecVersion < e.SpecVersion || (r.Revision == e.Revision && r.Error != "") {
+	// A node that does something else at the present revision, or is above it, refuses this route: a switch mends that.
+	inSync := r.Revision == e.Revision && r.Hash == e.Route().Hash()
+	removable := e.removable(n, now)
+	// What is removed may be what the node would roll back to for all it was told: that changes without a revision.
+	anew := r.SpecVersion < e.SpecVersion || r.Error != "" || len(removable) > 0
+	if !known || r.Revision < e.Revision || (inSync && anew) {
 		add(ActApply, 0)
 	}
 	stage(false)
+	for _, number := range removable {
+		add(ActRemove, number)
+	}
+	return out
+}
+
+// removable lists what the node knows and may drop now.
+func (e Environment) removable(n Node, now time.Time) []int {
+	var out []int
 	for _, s := range e.Stagings {
 		g, ok := e.Generation(s.Generation)
 		if ok && s.Router == n.Router && s.Node == n.Name && e.Cleanable(g, now) {
-			add(ActRemove, g.Number)
+			out = append(out, g.Number)
 		}
 	}
 	return out
@@ -131,6 +145,9 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 			add(s.AppliedAt.Add(e.Spec.Retention.Drain.Std()))
 		}
 	}
+	if at, ok := e.mendingWake(now); ok {
+		add(at)
+	}
 	for _, g := range e.Generations {
 		silence = silence || g.State == Registered || g.State == Validating || g.Promote
 		if at, ok := e.deadline(g); ok {
@@ -149,7 +166,7 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 func (e Environment) deadline(g Generation) (time.Time, bool) {
 	switch {
 	case g.State == Registered:
-		return g.CreatedAt.Add(e.Spec.Validation.Timeout.Std()), true
+		return e.stagingDeadline(g), true
 	case g.State == Validating && g.Checked.Deadline != nil:
 		return *g.Checked.Deadline, true
 	case g.State == Ready && g.Checked.FinishedAt != nil:

@@ -64,7 +64,7 @@ func TestDecide_StagesWhatServesThenAppliesThenStagesTheRestThenRemoves(t *testi
 	w.live()
 	w.pass(time.Minute).settle()
 	w.e.Nodes[0].Incarnation = "a2" // restarted: knows nothing we could count on
-	w.decides(on("a", ActStage, 3), on("a", ActApply, 0), on("a", ActStage, 1), on("a", ActRemove, retire), on("b", ActRemove, retire),
+	w.decides(on("a", ActStage, 3), on("a", ActApply, 0), on("a", ActStage, 1), on("a", ActRemove, retire), on("b", ActApply, 0), on("b", ActRemove, retire),
 		Action{Kind: ActSettle}) // what a confirmed before its restart counts no more
 	w.settle()
 	w.record(Facts{Unstaged: w.stagings(retire), Staged: append(w.stagings(3), w.stagings(1)...)})
@@ -93,7 +93,8 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		"behind":     {func(r *Receipt) { r.Revision, r.Grade = r.Revision-1, GradeReadBack }, true},
 		"older spec": {func(r *Receipt) { r.SpecVersion-- }, true},
 		"failed":     {func(r *Receipt) { r.Error = "disk full" }, true},
-		"ahead":      {func(r *Receipt) { r.Revision++ }, false},
+		"drifted":    {func(r *Receipt) { r.Hash = "x" }, true}, // by the heal that follows
+		"ahead":      {func(r *Receipt) { r.Revision++ }, true}, // by the recover that follows
 	} {
 		w := newWorld(t)
 		w.live()
@@ -102,6 +103,29 @@ func TestDecide_AppliesAgain(t *testing.T) {
 		w.record(Facts{Receipts: []Receipt{r}})
 		if got := slices.Contains(w.todo(), on("a", ActApply, 0)); got != c.apply {
 			t.Errorf("%s: apply %v", name, got)
+		}
+	}
+}
+
+// A node that would refuse the route is not asked again and again: a switch is on its way that it takes.
+func TestDecide_DoesNotApplyInVain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	w.e.Readings = nil // so that no recover is made at once
+	w.now = w.now.Add(time.Second)
+	for name, change := range map[string]func(*Receipt){
+		"drifted": func(r *Receipt) { r.Hash = "x" },
+		"ahead":   func(r *Receipt) { r.Revision++ },
+	} {
+		r := w.receiptOf(w.e.Nodes[0])
+		change(&r)
+		r.Error, r.SpecVersion = "refused", r.SpecVersion-1
+		e := w.e.Witnessed(w.e.Nodes[0], r, []int{1})
+		for _, a := range Decide(e, w.now) {
+			if a.Kind == ActApply && a.Node == "a" {
+				t.Errorf("%s: applied", name)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -23,6 +22,7 @@ type Environment struct {
 	Previous      int
 	Lock          *Lock
 	Hold          *Hold
+	Mending       *Mending   // nil while there is nothing to remember of repairs
 	DeletingAt    *time.Time // deletion was asked for; it ends when the last generation is retired
 	DeletedAt     *time.Time
 	Version       int64 // grows with every change that is recorded; given by the store
@@ -36,6 +36,8 @@ type Environment struct {
 	Readings    []Reading
 
 	Timing Timing
+	// Required is the policy by router; see [Environment.RequiredOf] for those that are not in it.
+	Required map[string]Required
 }
 
 // Timing holds the installation's limits that decisions depend on.
@@ -68,18 +70,6 @@ func (e Environment) Route() Route {
 	return r
 }
 
-// RequiredNodes are the nodes that must have staged a generation before it is validated and must be seen at a switch
-// before it is applied: those heard of lately. None at all means nothing can be staged or applied.
-func (e Environment) RequiredNodes(now time.Time) []Node {
-	var out []Node
-	for _, n := range e.Nodes {
-		if slices.Contains(e.Spec.Routers, n.Router) && now.Sub(n.SeenAt) <= e.Timing.Silence {
-			out = append(out, n)
-		}
-	}
-	return out
-}
-
 // Receipt returns what the node was last seen doing, if that was in its present incarnation.
 func (e Environment) Receipt(n Node) (Receipt, bool) {
 	for _, r := range e.Receipts {
@@ -90,11 +80,11 @@ func (e Environment) Receipt(n Node) (Receipt, bool) {
 	return Receipt{}, false
 }
 
-// ConfirmedAt is when the node was last known to do what its receipt says: a node that sends a heartbeat and no new
-// receipt has looked, and found that nothing changed.
+// ConfirmedAt is when the node was last known to do what its receipt says: a node that is heard of and sends no new
+// receipt was looked at, and nothing had changed. A receipt with an error is what was seen before the error.
 func (e Environment) ConfirmedAt(n Node) (at time.Time, ok bool) {
 	r, ok := e.Receipt(n)
-	if ok && n.SeenAt.After(r.At) {
+	if ok && n.SeenAt.After(r.At) && (r.Error == "" || n.Router == Builtin) {
 		return n.SeenAt, true
 	}
 	return r.At, ok
@@ -107,26 +97,11 @@ func (e Environment) Staged(n Node, generation int) bool {
 	})
 }
 
-// StagedEverywhere says whether at least one node is required and every required one has staged the generation; if
-// not, the reason names what is missing.
-func (e Environment) StagedEverywhere(generation int, now time.Time) (bool, string) {
-	required := e.RequiredNodes(now)
-	if len(required) == 0 {
-		return false, "no node of its routers has been heard of lately"
-	}
-	for _, n := range required {
-		if !e.Staged(n, generation) {
-			return false, fmt.Sprintf("node %s of router %s has not staged it", n.Name, n.Router)
-		}
-	}
-	return true, ""
-}
-
 // ReceiptState holds a node's receipt against the route.
 func (e Environment) ReceiptState(n Node, now time.Time) ReceiptState {
 	r, ok := e.Receipt(n)
 	switch {
-	case now.Sub(n.SeenAt) > e.Timing.Silence:
+	case e.silent(n, now):
 		return Unreachable
 	case !ok || r.Revision < e.Revision:
 		return Behind

@@ -26,7 +26,7 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
-		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required,
 	}.change(cmd.Actor, now)
 	c.t.SpecChanged = true
 	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
@@ -34,8 +34,8 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 }
 
 // Replace gives the environment a new version of its spec. While a promotion runs, services, routers and registry
-// stay as they are, and no host may go to a service that the live generation cannot answer for. What is ready is
-// validated again when what it was checked by has changed.
+// stay as they are, no host may go to a service that the live generation cannot answer for, and no router is left out
+// while its nodes know a generation. What is ready is validated again when what it was checked by has changed.
 func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) {
 	if err := e.deletedRefusal(); err != nil {
 		return Transition{}, err
@@ -52,6 +52,10 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	if p := e.Promotion; p != nil && wiring {
 		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
 			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
+	}
+	if n, generation := e.droppedNode(cmd.Spec); generation != 0 {
+		return Transition{}, e.refuse(Conflict, "keep the router, or retire what it knows first; nodes that are gone for good are taken out with DELETE /v1/routers/"+n.Router+"/nodes/{node}",
+			"router %s would not be told of switches any more, and its node %s still knows generation %d", n.Router, n.Name, generation)
 	}
 	if host, svc := e.strandedHost(cmd.Spec); host != "" {
 		return Transition{}, e.refuse(Conflict, "promote a generation that has instances of that service first, or give the service another host",

@@ -45,7 +45,7 @@ func TestReplace_WiringStaysDuringAPromotion(t *testing.T) {
 	}{
 		"hosts":      {func(s *Spec) { s.Services[0].Hosts = []string{"shop.example"} }, true},
 		"services":   {func(s *Spec) { s.Services = append(s.Services, s.Services[0]); s.Services[1].Name = "api" }, true},
-		"routers":    {func(s *Spec) { s.Routers = []string{"edge"} }, true},
+		"routers":    {func(s *Spec) { s.Routers = []string{"builtin", "edge"} }, true},
 		"registry":   {func(s *Spec) { s.Registry = "consul" }, true},
 		"retention":  {func(s *Spec) { s.Retention.KeepGenerations = 3 }, false},
 		"validation": {func(s *Spec) { s.Validation.MinHealthyPercent = 50 }, false},

@@ -27,6 +27,9 @@ const (
 	EventSwitchApplied      = "switch.applied"
 	EventSwitchDrained      = "switch.drained"
 	EventSwitchSuperseded   = "switch.superseded"
+	EventRouteDrifted       = "route.drifted"       // a node does something else than the route says
+	EventRouteAhead         = "route.ahead"         // a node is of a time that the database does not know
+	EventRecoveryHeld       = "route.recovery_held" // nothing is done about that, because nothing healthy is known
 	EventPromotionStarted   = "promotion.started"
 	EventPromotionPaused    = "promotion.paused"
 	EventPromotionResumed   = "promotion.resumed"
@@ -37,7 +40,11 @@ const (
 	EventAutomationReleased = "automation.released"
 	EventRetentionChanged   = "retention.changed"
 	EventPromotionWaiting   = "promotion.waiting"
+	EventGenerationWaiting  = "generation.waiting" // a node has no place for it
+	EventGenerationPlaced   = "generation.placed"  // and now one has
 	EventNodeRemoved        = "node.removed"
 	EventTokenCreated       = "token.created"
 	EventTokenDeleted       = "token.deleted"
+	EventSessionStarted     = "session.started"
+	EventSessionEnded       = "session.ended"
 )

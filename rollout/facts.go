@@ -14,15 +14,16 @@ type Facts struct {
 	Readings  []Reading
 	Announced []int // generations that the registry knows now
 	Withdrawn []int // generations that it does not know any more
+	Unplaced  []int // generations that a node has no place for
 }
 
 // Empty says whether nothing was observed.
 func (f Facts) Empty() bool {
-	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn) == 0
+	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced) == 0
 }
 
 // Record takes facts into the environment and makes the moves that they allow. Receipts and readings are stamped
-// with now.
+// with now. In what a newer program wrote and this one does not understand, facts are taken in and nothing is moved.
 func (e Environment) Record(facts Facts, now time.Time) Transition {
 	c := e.change(System, now)
 	c.e.Receipts, c.e.Stagings, c.e.Readings = slices.Clone(e.Receipts), slices.Clone(e.Stagings), slices.Clone(e.Readings)
@@ -40,6 +41,7 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	for _, s := range facts.Staged {
 		c.unstaged(s)
 		c.e.Stagings = append(c.e.Stagings, s)
+		c.placed(s.Generation)
 	}
 	for i := range facts.Readings {
 		facts.Readings[i].At = now
@@ -50,6 +52,9 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	}
 	for _, n := range facts.Withdrawn {
 		c.announced(n, false)
+	}
+	for _, n := range facts.Unplaced {
+		c.noSlot(n)
 	}
 	c.settle()
 	c.t.Facts = facts
@@ -82,15 +87,19 @@ func (s Staging) sameAs(o Staging) bool {
 // receipt takes what a node does, unless it came late: a fenced node never goes back in one incarnation. (Of any other
 // a lower revision is news: somebody may have changed it by hand.)
 func (c *change) receipt(r Receipt) {
-	if slices.ContainsFunc(c.e.Receipts, func(old Receipt) bool {
-		return old.Router == r.Router && old.Node == r.Node && old.Incarnation == r.Incarnation &&
-			old.Revision > r.Revision && r.Grade == GradeFenced
-	}) {
+	var old Receipt
+	if i := slices.IndexFunc(c.e.Receipts, func(o Receipt) bool { return o.Router == r.Router && o.Node == r.Node }); i >= 0 {
+		old = c.e.Receipts[i]
+	}
+	if old.Incarnation == r.Incarnation && old.Revision > r.Revision && r.Grade == GradeFenced {
 		return
 	}
-	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(old Receipt) bool {
-		return old.Router == r.Router && old.Node == r.Node
-	})
+	if c.e.DeletedAt == nil && c.e.Foreign() == "" {
+		c.sighted(r, old)
+		c.sightDrift(r, old)
+	}
+	r.Fence, r.Newest = 0, 0
+	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(o Receipt) bool { return o.Router == r.Router && o.Node == r.Node })
 	c.e.Receipts = append(c.e.Receipts, r)
 }
 

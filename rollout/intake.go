@@ -6,9 +6,9 @@ import "fmt"
 const AutomationHeld = "automation_held"
 
 // settleIntake promotes the newest ready generation that asked for it, and retires older ones that wait behind it.
-// What blocks it is recorded once for each cause.
+// What blocks it is recorded once for each cause. While a node is ahead of the database, nobody knows what is newest.
 func (c *change) settleIntake() {
-	if c.t.NewSwitch != nil || c.e.DeletingAt != nil {
+	if _, ahead := c.e.lost(); ahead || c.e.DeletingAt != nil {
 		return
 	}
 	newest := 0

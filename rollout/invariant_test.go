@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -142,7 +143,8 @@ func checkStates(w *world, e Environment) {
 		if e.Weights.Carries(g.Number) && (g.UnweightedRevision != 0 || g.QuietAt != nil) {
 			w.Fatalf("generation %d has weight and is noted without since %d", g.Number, g.UnweightedRevision)
 		}
-		if g.Waiting != "" && (g.State != Ready || !g.Promote) {
+		unplaced := g.Waiting == NoSlot && (g.State == Registered || g.State == Validating)
+		if g.Waiting != "" && !unplaced && (g.State != Ready || !g.Promote) {
 			w.Fatalf("generation %d is %s and waits for %s", g.Number, g.State, g.Waiting)
 		}
 		if e.DeletingAt != nil && g.State != Retiring && g.State != Retired {
@@ -220,7 +222,7 @@ func checkChanged(w *world, t Transition) {
 func checkSwitches(w *world, t Transition) {
 	w.Helper()
 	grown := t.After.Revision - w.e.Revision
-	if s := t.NewSwitch; (s != nil) != (grown == 1) || grown < 0 || grown > 1 {
+	if s := t.NewSwitch; (s != nil) != (grown > 0) || grown < 0 || (grown > 1 && s.Kind != SwitchRecover) {
 		w.Fatalf("the revision grew by %d, with switch %+v", grown, s)
 	} else if s != nil && (s.Revision != t.After.Revision || s.Status != Committed || s.Actor == "" ||
 		!sameWeights(s.Weights, t.After.Weights) || t.After.Switch.Revision != s.Revision) {
@@ -237,31 +239,75 @@ func checkSwitches(w *world, t Transition) {
 		if s.Status == Applied && before.Status == Committed {
 			checkApplied(w, s, t.After)
 		}
-		if s.Status == SwitchSuperseded && (t.NewSwitch == nil || t.NewSwitch.Revision != s.Revision+1) {
+		if s.Status == SwitchSuperseded && (t.NewSwitch == nil || s.Revision != w.e.Revision) {
 			w.Fatalf("switch %d is superseded by nothing", s.Revision)
+		}
+	}
+	checkRepair(w, t)
+}
+
+// checkRepair wants a repair to leave the route as it is, and a recover above everything that a node was seen at.
+func checkRepair(w *world, t Transition) {
+	w.Helper()
+	s := t.NewSwitch
+	if s == nil || (s.Kind != SwitchHeal && s.Kind != SwitchRecover) {
+		return
+	}
+	if !sameWeights(w.e.Weights, t.After.Weights) || w.e.Live != t.After.Live || (t.After.Previous != 0 && w.e.Previous != t.After.Previous) || s.Actor != System.String() {
+		w.Fatalf("%s %d changes the route: %+v", s.Kind, s.Revision, s)
+	}
+	p := t.After.Promotion
+	// A quorum may have been seen at the promotion's switch in the same look that shows another node adrift.
+	ended := p == nil && w.e.Promotion != nil && slices.ContainsFunc(t.UpdatedSwitches, func(u Switch) bool {
+		return u.Revision == w.e.Promotion.Revision && u.AppliedAt != nil
+	})
+	if !ended && ((p != nil) != (w.e.Promotion != nil) || (p != nil && (p.State != w.e.Promotion.State || p.Revision != s.Revision || s.Promotion != p.ID))) {
+		w.Fatalf("%s %d takes promotion %+v to %+v", s.Kind, s.Revision, w.e.Promotion, p)
+	}
+	if s.Kind == SwitchHeal && !t.After.Keeps(w.e.Revision) {
+		w.Fatalf("heal %d does not keep the route of %d", s.Revision, w.e.Revision)
+	}
+	for _, r := range t.After.Receipts {
+		if r.Revision >= s.Revision {
+			w.Fatalf("%s %d is not above node %s at %d", s.Kind, s.Revision, r.Node, r.Revision)
 		}
 	}
 }
 
+// checkApplied counts, apart from the code under test, on how many nodes of each router the switch was seen.
 func checkApplied(w *world, s Switch, e Environment) {
 	w.Helper()
-	required := 0
-	for _, n := range e.Nodes {
-		if w.now.Sub(n.SeenAt) > e.Timing.Silence {
-			if !s.Degraded {
-				w.Fatalf("switch %d does not tell that node %s is silent", s.Revision, n.Name)
+	for _, router := range e.Spec.Routers {
+		heard, silent, seen := 0, 0, 0
+		for _, n := range e.Nodes {
+			if n.Router != router {
+				continue
 			}
-			continue
+			if w.now.Sub(n.SeenAt) > e.Timing.Silence {
+				silent++
+				continue
+			}
+			heard++
+			if slices.ContainsFunc(e.Receipts, func(r Receipt) bool {
+				return r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation && r.Revision == s.Revision && sameWeights(r.Weights, s.Weights)
+			}) {
+				seen++
+			}
 		}
-		required++
-		if !slices.ContainsFunc(e.Receipts, func(r Receipt) bool {
-			return r.Router == n.Router && r.Node == n.Name && r.Incarnation == n.Incarnation && r.Revision == s.Revision && sameWeights(r.Weights, s.Weights)
-		}) {
-			w.Fatalf("switch %d is applied without node %s", s.Revision, n.Name)
+		enough := map[Required]bool{RequiredReachable: seen == heard, RequiredAll: seen == heard+silent, RequiredQuorum: 2*seen > heard+silent}
+		policy := RequiredAll
+		if router == Builtin {
+			policy = RequiredReachable
 		}
-	}
-	if required == 0 {
-		w.Fatalf("switch %d is applied without any node", s.Revision)
+		if p, ok := e.Required[router]; ok {
+			policy = p
+		}
+		if seen == 0 || !enough[policy] {
+			w.Fatalf("switch %d is applied with %d of %d nodes of router %s, %d of them silent, which requires %s", s.Revision, seen, heard+silent, router, silent, policy)
+		}
+		if seen < heard+silent && !s.Degraded {
+			w.Fatalf("switch %d does not tell that router %s is at it with %d of %d nodes", s.Revision, router, seen, heard+silent)
+		}
 	}
 }
 
@@ -306,10 +352,14 @@ func checkRetired(w *world, t Transition) {
 		}
 		g, _ := t.After.Generation(m.Generation)
 		last := int64(0) // the revision that took its weight away, by the history of switches
-		for revision, s := range w.switches {
-			if before, ok := w.switches[revision-1]; ok && before.Weights.Carries(g.Number) && !s.Weights.Carries(g.Number) {
-				last = max(last, revision)
+		var before Switch
+		for _, revision := range slices.Sorted(maps.Keys(w.switches)) {
+			s := w.switches[revision]
+			// A recover asks for everything to be confirmed anew.
+			if !s.Weights.Carries(g.Number) && (before.Weights.Carries(g.Number) || (s.Kind == SwitchRecover && g.UnweightedRevision >= revision)) {
+				last = revision
 			}
+			before = s
 		}
 		if g.Announced || t.After.Weights.Carries(g.Number) || g.UnweightedRevision != last {
 			w.Fatalf("generation %d is retired: announced %v, weightless since %d and by its switches %d", g.Number, g.Announced, g.UnweightedRevision, last)

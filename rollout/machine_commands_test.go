@@ -161,7 +161,8 @@ func (m *machine) Retain() {
 }
 
 func (m *machine) Register() {
-	t, err := m.e.Register(RegisterCommand{Actor: alice, Groups: m.groups(), Promote: m.seldom("promote")}, m.now)
+	m.made++
+	t, err := m.e.Register(RegisterCommand{Actor: alice, Version: fmt.Sprint("v", m.made), Groups: m.groups(), Promote: m.seldom("promote")}, m.now)
 	m.try("register", t, err)
 }
 

@@ -27,6 +27,14 @@ type Receipt struct {
 	At       time.Time
 	Grade    Grade
 	Error    string
+
+	// What follows is reported and taken in, and not kept with the receipt.
+
+	// Fence is the revision below which the node refuses a route, where that is above Revision: it serves what it
+	// could not make durable.
+	Fence int64
+	// Newest is the highest number of a generation that the node knows.
+	Newest int
 }
 
 // open counts what is still open on generations without weight.

@@ -82,7 +82,7 @@ func (e Environment) Readiness(now time.Time) Readiness {
 		out.Healthy[svc] = [2]int{r.Healthy, g.Sizes[svc]}
 	}
 	warnings, dead := e.rollbackHealth(g, now)
-	out.Reasons = warnings
+	out.Reasons = append(warnings, e.awayWarnings(now)...)
 	if dead != "" {
 		out.Reasons = append(out.Reasons, dead)
 	}

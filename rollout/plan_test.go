@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -119,8 +120,8 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("known to be dead: %+v", r)
 	}
 	w.now = w.now.Add(timing.Freshness + 1)
-	if r := w.e.Readiness(w.now); !r.Ready || len(r.Reasons) != 1 {
-		t.Errorf("not known: %+v", r)
+	if r := w.e.Readiness(w.now); !r.Ready || len(r.Reasons) != 3 || !strings.Contains(r.Reasons[2], "node b of router builtin cannot be reached") {
+		t.Errorf("not known, and the nodes are away: %+v", r)
 	}
 	w.changes(w.rollback(RollbackCommand{}))
 	if r := w.e.Readiness(w.now); r.Ready || r.Generation != 0 {

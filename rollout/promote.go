@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// PromoteCommand asks to make a generation live. ExpectedRevision, when set, must be the present one. Supersede ends
+// PromoteCommand asks to make a generation live. ExpectedRevision, when set, must be the present one,
+// or one whose route was only healed since. Supersede ends
 // a running promotion of another generation. Force skips capacity and the age of the validation, nothing else.
 type PromoteCommand struct {
 	Actor            Actor
@@ -58,6 +59,7 @@ func (e Environment) promote(g Generation, cmd PromoteCommand, now time.Time) Tr
 	} else if g.Number != e.Live {
 		s.Promotion = c.begin(Promotion{Generation: g.Number, From: e.Live, State: PromotionBaking, Reason: cmd.Reason})
 	}
+	s.Warnings = append(s.Warnings, e.awayWarnings(now)...)
 	c.switchTo(s, weightsTo(g.Number, e.Weights))
 	return c.done(Answer{Revision: c.e.Revision, Changed: true, Generation: g.Number, Warnings: s.Warnings})
 }
@@ -113,9 +115,10 @@ func weightsTo(number int, before Weights) Weights {
 	return weights
 }
 
-// expect checks a caller's idea of the present revision; it is looked at before anything else.
+// expect checks a caller's idea of the present revision; it is looked at before anything else. A heal in between does
+// not count: it keeps the route that the caller has seen.
 func (e Environment) expect(revision *int64) *Refusal {
-	if revision != nil && *revision != e.Revision {
+	if revision != nil && !e.Keeps(*revision) {
 		return e.refuse(RevisionMismatch, "look at what changed, then ask again with the present revision",
 			"the environment is at revision %d, not %d", e.Revision, *revision)
 	}

@@ -19,7 +19,7 @@ func (e Environment) promoteBlocks(g Generation, cmd PromoteCommand, now time.Ti
 	}
 	if p := e.Promotion; p != nil && p.Generation != g.Number && !cmd.Supersede {
 		out = append(out, e.refuse(PromotionInProgress, "wait until it is applied, roll it back, or promote with supersede: true",
-			"the promotion of generation %d is %s", p.Generation, p.State))
+			"the promotion of generation %d is %s%s", p.Generation, p.State, withDetail(e.notApplied(now))))
 	}
 	if state != nil {
 		return out

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -103,12 +104,18 @@ func (e Environment) knows(router, node string) bool {
 	return false
 }
 
-// Cleanable says whether a retiring generation may be taken out of routers and registry: it never had weight, or
-// every node confirms that the weight is gone and has done so for the drain; and the grace has passed. Then no request
-// is open on it, and no late worker can still point at it.
+// Cleanable says whether a retiring generation may be taken out of routers and registry: no node was last seen to
+// serve it, and it never had weight, or every node confirms that the weight is gone and has done so for the drain; and the grace has passed. Then no request
+// is open on it, and no late worker can still point at it. While a node is ahead of the database, nothing is taken out.
 func (e Environment) Cleanable(g Generation, now time.Time) bool {
 	at, ok := e.cleanableAt(g)
-	return ok && !now.Before(at) && (g.UnweightedRevision == 0 || e.confirmed(g))
+	_, ahead := e.lost()
+	return ok && !ahead && !now.Before(at) && !e.served(g.Number) && (g.UnweightedRevision == 0 || e.confirmed(g))
+}
+
+// served says whether a node was last seen to give the generation weight, whatever the route says.
+func (e Environment) served(generation int) bool {
+	return slices.ContainsFunc(e.Receipts, func(r Receipt) bool { return r.Weights.Carries(generation) && e.knows(r.Router, r.Node) })
 }
 
 func (e Environment) cleanableAt(g Generation) (time.Time, bool) {

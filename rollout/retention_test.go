@@ -275,5 +275,37 @@ func TestCleanUp_AGenerationNobodyEverKnew(t *testing.T) {
 	n := w.register(false)
 	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: n}, w.now))
 	w.pass(timing.Grace).settle()
+	w.is(n, Retiring)
+	w.decides(on("a", ActApply, 0), on("b", ActApply, 0), Action{Kind: ActDeregister, Generation: n}) // it may have been announced, and not recorded
+	w.record(Facts{Withdrawn: []int{n}})
 	w.is(n, Retired)
+}
+
+// An announcement whose record was lost is taken back all the same.
+func TestCleanUp_AnnouncedAndNotRecorded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := w.register(false)
+	w.decides(Action{Kind: ActRegister, Generation: n}, on("a", ActApply, 0), on("a", ActStage, n), on("b", ActApply, 0), on("b", ActStage, n))
+	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: n}, w.now)) // the registry knows it by now, and nobody will tell
+	w.record(Facts{Announced: []int{n}})                                     // or somebody does, late
+	w.pass(timing.Grace).settle()
+	w.decides(on("a", ActApply, 0), on("b", ActApply, 0), Action{Kind: ActDeregister, Generation: n})
+}
+
+func TestCleanUp_NotWhatANodeServes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	never := w.ready()
+	w.changes(w.e.Retire(RetireCommand{Actor: alice, Generation: never}, w.now))
+	w.sees(w.drift(0, never)) // by hand
+	w.pass(time.Hour)
+	if g := w.gen(never); w.e.Cleanable(g, w.now) {
+		t.Error("cleanable while a node serves it")
+	}
+	w.applied()
+	if g := w.gen(never); !w.e.Cleanable(g, w.now) {
+		t.Error("not cleanable in the end")
+	}
 }

@@ -125,6 +125,7 @@ func (e Environment) rollbackHealth(g Generation, now time.Time) (warnings []str
 
 func (e Environment) rollback(to Generation, warnings []string, cmd RollbackCommand, now time.Time) Transition {
 	c := e.change(cmd.Actor, now)
+	warnings = append(warnings, e.awayWarnings(now)...)
 	s := Switch{Kind: SwitchRollback, From: e.Live, To: to.Number, Reason: cmd.Reason, Warnings: warnings}
 	if p := e.Promotion; p != nil {
 		s.Promotion = p.ID

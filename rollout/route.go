@@ -56,7 +56,7 @@ type RouteService struct {
 }
 
 // Hash is the content hash of weights and live generation, as lower-case hex. Shares of 0 do not count. Two nodes at
-// one revision must have one hash.
+// one revision must have one hash. Its form never changes: nodes of two versions would take each other for edited.
 func (r Route) Hash() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "live=%d", r.Live)

@@ -15,27 +15,29 @@ func (e Environment) Settle(now time.Time) Transition {
 }
 
 func (c *change) settle() {
-	if c.e.DeletedAt != nil {
+	if c.e.DeletedAt != nil || c.e.Foreign() != "" {
 		return
 	}
 	c.settleSwitch()
 	c.settleDrained()
 	c.settleQuiet()
+	c.settleAhead()
 	c.settlePromotion()
 	for _, g := range c.e.Generations {
 		c.settleValidation(g)
 	}
 	c.settleIntake()
+	c.settleDrift()
 	for _, g := range c.e.Generations {
 		c.settleRetention(g)
 	}
 	c.finishDeletion()
 }
 
-// settleSwitch marks the switch applied when every required node was seen at it.
+// settleSwitch marks the switch applied when as many nodes as are required were seen at it.
 func (c *change) settleSwitch() {
 	s := c.e.Switch
-	if s == nil || s.Status != Committed || !c.seenEverywhere(c.e.RequiredNodes(c.now)) {
+	if s == nil || s.Status != Committed || c.e.unseen(c.now) != "" {
 		return
 	}
 	applied := *s
@@ -47,15 +49,6 @@ func (c *change) settleSwitch() {
 	}
 	c.updateSwitch(applied)
 	c.event(EventSwitchApplied, applied.To, applied.Revision, map[string]any{"degraded": applied.Degraded})
-}
-
-func (c *change) seenEverywhere(nodes []Node) bool {
-	for _, n := range nodes {
-		if state := c.e.ReceiptState(n, c.now); state != InSync {
-			return false
-		}
-	}
-	return len(nodes) > 0
 }
 
 func (c *change) updateSwitch(s Switch) {
@@ -137,7 +130,7 @@ func (c *change) settleValidation(g Generation) {
 		why := c.e.stagingBlock(g, c.now)
 		if why == "" {
 			c.startValidation(g.Number, "")
-		} else if !c.now.Before(g.CreatedAt.Add(c.e.Spec.Validation.Timeout.Std())) {
+		} else if !c.now.Before(c.e.stagingDeadline(g)) {
 			c.move(g.Number, Failed, fmt.Sprintf("not staged within %s: %s", c.e.Spec.Validation.Timeout, why))
 		}
 	}
@@ -186,13 +179,5 @@ func (e Environment) stagingBlock(g Generation, now time.Time) string {
 	if !g.Announced {
 		return "the registry does not know it"
 	}
-	if ok, why := e.StagedEverywhere(g.Number, now); !ok {
-		return why
-	}
-	for _, n := range e.RequiredNodes(now) {
-		if !e.stagedOn(n, g.Number) {
-			return fmt.Sprintf("node %s of router %s knows it by an older spec", n.Name, n.Router)
-		}
-	}
-	return ""
+	return e.stagedBySpec(g.Number, now)
 }

@@ -15,6 +15,9 @@ type Spec struct {
 	Retention   Retention  `json:"retention"`
 	Requires    []any      `json:"requires"`
 	Networks    Networks   `json:"networks"`
+
+	// Foreign says what of a kept spec this program does not know or do, see [Environment.Foreign]; empty for nothing.
+	Foreign string `json:"-"`
 }
 
 // Service is one load-balanced name of the environment. All services of an environment flip together.
@@ -113,7 +116,7 @@ func (s Spec) EffectiveHosts(environment string, svc Service) []string {
 
 func defaultSpec() Spec {
 	return Spec{
-		Routers: []string{"builtin"}, Registry: "static",
+		Routers: []string{Builtin}, Registry: "static",
 		Validation: Validation{Timeout: Duration(5 * time.Minute), ValidFor: Duration(24 * time.Hour),
 			MinHealthyPercent: 100, MinCapacityPercent: 100, Checks: []any{}},
 		Promotion: Intake{Intake: IntakeQueue, Steps: []any{}, Checks: []any{}},

@@ -42,7 +42,11 @@ func (d *specDecoder) decode(raw []byte, spec *Spec) {
 		d.invalid("", "is nested deeper than %d levels", maxSpecDepth)
 		return
 	}
-	d.fill("", tree, reflect.ValueOf(spec).Elem())
+	if tree == nil {
+		d.invalid("", "must not be null; leave it out to get its default")
+		return
+	}
+	d.fillStruct("", tree, reflect.ValueOf(spec).Elem())
 }
 
 func describeSyntax(err error) string {
@@ -131,6 +135,9 @@ func (d *specDecoder) fillStruct(at string, value any, out reflect.Value) {
 	var known []string
 	for i := range out.NumField() {
 		name, _, _ := strings.Cut(out.Type().Field(i).Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
 		known = append(known, name)
 		if field, given := object[name]; given {
 			d.fill(pointerTo(at, name), field, out.Field(i))

@@ -69,6 +69,8 @@ func TestParseSpec_Accepts(t *testing.T) {
 		serviceSpec(`"health": {"type": "tcp", "path": "/healthz", "expect_status": ["200-399"]}`),
 		serviceSpec(`"health": {"interval": "100ms", "timeout": "50ms", "healthy_after": 100, "unhealthy_after": 1}`),
 		serviceSpec(`"health": {"interval": "1h", "timeout": "1m"}`),
+		wholeSpec(`"routers": ["edge", "builtin"]`),
+		`{"services": [{"name": "db", "protocol": "tcp"}, {"name": "web"}], "routers": ["edge"]}`,
 		wholeSpec(`"routers": ["builtin"], "registry": "static", "requires": []`),
 		wholeSpec(`"validation": {"timeout": "24h", "valid_for": "1s", "min_healthy_percent": 1, "min_capacity_percent": 0, "checks": []}`),
 		wholeSpec(`"validation": {"valid_for": "87600h", "min_capacity_percent": 1000}`),
@@ -76,6 +78,7 @@ func TestParseSpec_Accepts(t *testing.T) {
 		wholeSpec(`"bake": {"duration": "0s", "interval": "15000ms", "checks": [], "on_failure": "rollback"}`),
 		wholeSpec(`"retention": {"keep_for": "0s", "keep_generations": 10, "drain": "24h"}`),
 		wholeSpec(`"networks": {"check_allow": [], "preview_allow": ["127.0.0.0/8", "::1/128"]}`),
+		wholeSpec(`"routers": ["edge"], "networks": {"preview_allow": ["10.0.0.0/8"]}`),
 		wholeSpec(`"description": "two\nlines – and ünïcode 🟢"`),
 	} {
 		spec, err := ParseSpec([]byte(raw))
@@ -156,6 +159,7 @@ func TestParseSpec_RefusesInvalid(t *testing.T) {
 		{"healthy_after 0", serviceSpec(`"health": {"healthy_after": 0}`), "/services/0/health/healthy_after", "1 to 100"},
 		{"unhealthy_after 101", serviceSpec(`"health": {"unhealthy_after": 101}`), "/services/0/health/unhealthy_after", "1 to 100"},
 		{"no routers", wholeSpec(`"routers": []`), "/routers", "at least one"},
+		{"too many routers", wholeSpec(`"routers": ["r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16"]`), "/routers", "at most 16"},
 		{"router twice", wholeSpec(`"routers": ["builtin", "builtin"]`), "/routers/1", "already used"},
 		{"hostile router", wholeSpec(`"routers": ["../x"]`), "/routers/0", "name of a router"},
 		{"hostile registry", wholeSpec(`"registry": "a b"`), "/registry", "name of a registry"},
@@ -183,8 +187,6 @@ func TestParseSpec_RefusesInvalid(t *testing.T) {
 func TestParseSpec_RefusesWhatIsNotBuilt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ raw, pointer, detail string }{
-		{wholeSpec(`"routers": ["edge"]`), "/routers/0", `"builtin"`},
-		{wholeSpec(`"routers": ["builtin", "edge"]`), "/routers/1", `"builtin"`},
 		{wholeSpec(`"registry": "consul"`), "/registry", `"static"`},
 		{serviceSpec(`"protocol": "tcp"`), "/services/0/protocol", `"http"`},
 		{serviceSpec(`"upstream_tls": true`), "/services/0/upstream_tls", "false"},

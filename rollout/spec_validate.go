@@ -17,6 +17,7 @@ const (
 	maxServices    = 32
 	maxHosts       = 64
 	maxNetworks    = 64
+	maxRouters     = 16 // as in openapi.yaml
 	maxStatuses    = 20
 	maxDescription = 1000
 	maxPath        = 1024
@@ -44,7 +45,7 @@ func (v *specValidator) validate(s *Spec) {
 	if strings.ContainsFunc(s.Description, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) {
 		v.invalid("/description", "contains a control character")
 	}
-	v.services(s.Services)
+	v.services(s.Services, s.Routers)
 	v.routers(s.Routers)
 	if !ValidName(s.Registry) {
 		v.invalid("/registry", "must be the name of a registry, such as \"static\"")
@@ -56,10 +57,10 @@ func (v *specValidator) validate(s *Spec) {
 	v.bake(s.Bake)
 	v.retention(s.Retention)
 	v.empty("/requires", s.Requires)
-	v.networks(s.Networks)
+	v.networks(s.Networks, s.Routers)
 }
 
-func (v *specValidator) services(services []Service) {
+func (v *specValidator) services(services []Service, routers []string) {
 	if len(services) < 1 || len(services) > maxServices {
 		v.invalid("/services", "must list 1 to %d services, not %d", maxServices, len(services))
 		return
@@ -90,10 +91,10 @@ func (v *specValidator) services(services []Service) {
 			}
 		}
 		switch {
-		case svc.Protocol == "tcp":
-			v.unsupported(at+"/protocol", "tcp is not supported yet; use \"http\"")
-		case svc.Protocol != "http":
-			v.invalid(at+"/protocol", "must be \"http\"")
+		case svc.Protocol == "tcp" && slices.Contains(routers, Builtin):
+			v.unsupported(at+"/protocol", "tcp is not what the router \"builtin\" can; leave that out of routers, or use \"http\"")
+		case svc.Protocol != "http" && svc.Protocol != "tcp":
+			v.invalid(at+"/protocol", "must be \"http\" or \"tcp\"")
 		}
 		if svc.UpstreamTLS {
 			v.unsupported(at+"/upstream_tls", "is not supported yet; leave it out or set it to false")
@@ -170,8 +171,9 @@ func (v *specValidator) path(at, path string) {
 }
 
 func (v *specValidator) routers(routers []string) {
-	if len(routers) == 0 {
-		v.invalid("/routers", "must name at least one router, such as \"builtin\"")
+	if len(routers) == 0 || len(routers) > maxRouters {
+		v.invalid("/routers", "must name at least one router, such as \"builtin\", and at most %d", maxRouters)
+		return
 	}
 	seen := map[string]string{}
 	for i, name := range routers {
@@ -180,10 +182,7 @@ func (v *specValidator) routers(routers []string) {
 			v.invalid(at, "must be the name of a router, such as \"builtin\"")
 			continue
 		}
-		v.unique(seen, name, at)
-		if name != "builtin" {
-			v.unsupported(at, "router %q is not supported yet; use \"builtin\"", name)
-		}
+		v.unique(seen, name, at) // whether the installation has it, CheckRouters tells
 	}
 }
 
@@ -231,14 +230,14 @@ func (v *specValidator) retention(s Retention) {
 	v.span("/retention/drain", s.Drain, 0, longest)
 }
 
-func (v *specValidator) networks(s Networks) {
+func (v *specValidator) networks(s Networks, routers []string) {
 	v.prefixes("/networks/check_allow", s.CheckAllow)
 	v.prefixes("/networks/preview_allow", s.PreviewAllow)
 	if len(s.CheckAllow) > 0 {
 		v.unsupported("/networks/check_allow", "is not supported yet, as there are no checks that could call out; leave it out")
 	}
-	if usual := defaultSpec().Networks.PreviewAllow; !slices.Equal(s.PreviewAllow, usual) {
-		v.unsupported("/networks/preview_allow", "is not supported yet, as there are no previews; leave it out")
+	if usual := defaultSpec().Networks.PreviewAllow; !slices.Equal(s.PreviewAllow, usual) && slices.Contains(routers, Builtin) {
+		v.unsupported("/networks/preview_allow", "is not supported yet, as the router \"builtin\" has no previews; leave it out, or that out of routers")
 	}
 }
 

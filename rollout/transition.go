@@ -105,6 +105,7 @@ func (c *change) move(number int, to GenerationState, reason string) {
 		if to != Validating && to != Ready {
 			g.Promote = false
 		}
+		g.Announced = g.Announced || to == Retiring
 		c.event("generation."+string(to), number, 0, data)
 	})
 }
@@ -140,7 +141,7 @@ func (c *change) endPromotion(state PromotionState, reason string) {
 	c.event(EventPromotionEnded, p.Generation, 0, map[string]any{"outcome": string(state), "reason": reason})
 }
 
-// switchTo commits a new route: revision + 1. States, Live and Previous of c.e are set by the caller before it.
+// switchTo commits a new route: revision + 1 (of a recover, the caller has lifted it to the highest known). States, Live and Previous of c.e are set by the caller before it.
 func (c *change) switchTo(s Switch, weights Weights) {
 	if c.e.Switch != nil && c.e.Switch.Status == Committed {
 		old := *c.e.Switch
@@ -164,10 +165,15 @@ func (c *change) switchTo(s Switch, weights Weights) {
 	s.Actor, s.CommittedAt = c.actor.String(), c.now
 	c.e.Switch = &s
 	c.t.NewSwitch = &s
-	shares := map[string]any{}
-	for n, share := range weights {
-		shares[strconv.Itoa(n)] = share
-	}
 	c.event(EventSwitchCommitted, s.To, s.Revision,
-		map[string]any{"kind": string(s.Kind), "from": s.From, "to": s.To, "weights": shares, "reason": s.Reason})
+		map[string]any{"kind": string(s.Kind), "from": s.From, "to": s.To, "weights": shares(weights), "reason": s.Reason})
+}
+
+// shares are weights as events show them.
+func shares(weights Weights) map[string]any {
+	out := map[string]any{}
+	for n, share := range weights {
+		out[strconv.Itoa(n)] = share
+	}
+	return out
 }

@@ -21,6 +21,7 @@ func (m *machine) actions() map[string]func() {
 		"lock": m.Lock, "release": m.Release, "replace": m.Replace, "delete": m.Delete,
 		"follow": m.Follow, "follow more": m.Follow, "late": m.RecordLate, "work": m.Work, "probe": m.Probe,
 		"deploy": m.Deploy, "deploy more": m.Deploy, "split": m.Split, "neglect": m.Neglect, "pass": m.Pass, "pass more": m.Pass, "node": m.Node, "converge": m.Converge,
+		"edit": m.Edit, "backup": m.Backup, "restore": m.Restore,
 	}
 }
 
@@ -66,6 +67,7 @@ func randomWalk(r *rapid.T) map[string]int {
 	for range rapid.SampledFrom([]int{60, 30, 15, 6, 3}).Draw(r, "steps") {
 		actions[rapid.SampledFrom(names).Draw(r, "action")]()
 	}
+	m.Peace()
 	for _, s := range m.history {
 		if !reflect.DeepEqual(s.e, s.picture) {
 			m.Fatalf("a later command reached into an environment:\n%s", cmp.Diff(s.picture, s.e))
@@ -77,8 +79,9 @@ func randomWalk(r *rapid.T) map[string]int {
 // uncovered names the moves that no walk made.
 func uncovered(counts map[string]int) error {
 	var missing []error
-	want := []string{"applied", "promote the live one", "promote", "rollback", "weights", "delete", "create", "rollback rollback_unavailable", "rollback rollback_target_unhealthy",
-		"promote promotion_in_progress", "promote environment_locked", "promote revision_mismatch", "promotion paused"}
+	want := []string{"applied", "applied degraded", "promote node_not_staged", "promote the live one", "promote", "rollback", "weights", "delete", "create", "rollback rollback_unavailable", "rollback rollback_target_unhealthy",
+		"promote promotion_in_progress", "promote environment_locked", "promote revision_mismatch", "promotion paused",
+		"switch heal", "switch recover", "event route.drifted", "event route.ahead", "event route.recovery_held", "known by another version"}
 	for from, states := range GenerationMoves {
 		for _, to := range states {
 			want = append(want, string(from)+" to "+string(to))

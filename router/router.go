@@ -13,12 +13,13 @@ import (
 // environments at once.
 type Router interface {
 	// Stage makes the generation's groups known at weight 0, or updates how they are checked. Route says hosts and
-	// health questions. The groups of a number never change, except that a number taken out by Remove may come back.
+	// health questions. The groups of a number never change, but a number taken out by Remove may come back; and a
+	// database that was restored may give one out again: its groups replace those that have no weight.
 	Stage(ctx context.Context, fence Fence, route rollout.Route, generation rollout.Generation) error
 	// Apply makes the node do what the route says, in one atomic change, and makes it durable before it returns. It
 	// answers ErrStale and changes nothing when the node is already at a higher revision; the same revision
 	// again is no error, but with other weights it is ErrDiverged. A weighted generation that was not staged is
-	// ErrNotStaged. In both cases nothing changes.
+	// ErrNotStaged. In these cases nothing changes, but that what serves is made durable where it was not yet.
 	Apply(ctx context.Context, fence Fence, route rollout.Route) error
 	// Observe reads what the node does now in the environment. An environment that the node does not know is a receipt
 	// at revision 0 without weights. A node that can be read and is not well says so in the receipt's Error.
@@ -49,6 +50,8 @@ var (
 	ErrNotStaged = errors.New("the generation is not staged on the node")
 	ErrInUse     = errors.New("the generation is in use")
 	ErrDiverged  = errors.New("the node holds other weights at this revision")
+	// ErrNoSlot is of nodes that have a fixed number of places: the generation waits until another one is removed.
+	ErrNoSlot = errors.New("the node has no free place for another generation")
 )
 
 // Pulser is a node that is not this process: it may be away, and come back as another incarnation that has forgotten.
@@ -61,6 +64,19 @@ type Pulser interface {
 // Drainer counts what is still open on a generation: requests being answered and upgraded connections.
 type Drainer interface {
 	InFlight(ctx context.Context, environment string, generation int) (int, error)
+}
+
+// Previewer is a router through which a staged generation can be reached before it has weight, from the networks that
+// the environment allows.
+type Previewer interface {
+	// Preview tells how. A generation that is not staged is ErrNotStaged.
+	Preview(ctx context.Context, environment string, generation int) (Preview, error)
+}
+
+// Preview is how a generation is reached: by a request to a host of the environment with the header, or to one of Hosts.
+type Preview struct {
+	Header, Value string
+	Hosts         []string
 }
 
 // Measurer tells the traffic of each generation in one-second buckets, oldest first, for at most the last 15 minutes.

@@ -104,21 +104,27 @@ func (s *server) forget(id string) {
 
 // touch records that the token was used, beside the request and once a minute.
 func (s *server) touch(id string) {
+	s.note("token "+id, func(ctx context.Context) error { return s.Store.TouchToken(ctx, id) })
+}
+
+// note records that something was used, beside the request, once a minute for each key.
+func (s *server) note(key string, record func(ctx context.Context) error) {
 	now := s.Clock.Now()
 	s.tokens.mu.Lock()
 	defer s.tokens.mu.Unlock()
-	if now.Sub(s.tokens.touched[id]) < touchEvery || s.running.Err() != nil {
+	if now.Sub(s.tokens.touched[key]) < touchEvery || s.running.Err() != nil {
 		return
 	}
 	if len(s.tokens.touched) >= maxTokens {
 		clear(s.tokens.touched)
 	}
-	s.tokens.touched[id] = now
+	s.tokens.touched[key] = now
 	s.background.Go(func() {
-		ctx, cancel := context.WithTimeout(s.running, saveTime)
+		// Nobody waits for this: it takes no connection from a command.
+		ctx, cancel := context.WithTimeout(store.For(s.running, store.Reads), saveTime)
 		defer cancel()
-		if err := s.Store.TouchToken(ctx, id); err != nil && s.running.Err() == nil {
-			s.Log.Warn("last use of a token not recorded", "token", id, "error", err)
+		if err := record(ctx); err != nil && s.running.Err() == nil {
+			s.Log.Warn("last use not recorded", "of", key, "error", err)
 		}
 	})
 }

@@ -16,6 +16,7 @@ type call struct {
 	started time.Time // by the server's clock
 	route   *route    // nil when the path or method is unknown
 	caller  Caller    // the zero Caller on routes that anybody may call
+	session *session  // of a browser; nil for callers of the API, and where nobody is signed in
 	head    bool      // the method is HEAD
 	status  int       // of the answer; 0 before it
 	failure error     // what the log is told of a refusal or fault; the caller may be told less

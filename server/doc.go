@@ -6,5 +6,8 @@
 // then its guard (guard.go): who are you, may you, are the parameters and the body what the contract says, was this
 // asked before. Nothing of a body is read before the caller is known.
 //
+// The pages for people are in files ui_… and have a guard of their own (ui_guard.go): does the form come from our pages,
+// whose session is it, may they. What people do goes through the same use cases as the API (ui_deed.go).
+//
 // Start reading at routes.go.
 package server

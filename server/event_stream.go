@@ -33,15 +33,17 @@ func (h handlers) StreamEvents(ctx context.Context, request api.StreamEventsRequ
 		return nil, err
 	}
 	filter.Limit = store.MaxLimit
+	last, err := h.Store.LastEventID(ctx)
+	if err != nil {
+		return nil, err
+	}
 	switch {
 	case request.Params.LastEventID != nil:
-		filter.After = *request.Params.LastEventID
+		filter.After = min(last, *request.Params.LastEventID)
 	case request.Params.After != nil:
-		filter.After = *request.Params.After
+		filter.After = min(last, *request.Params.After)
 	default:
-		if filter.After, err = h.Store.LastEventID(ctx); err != nil {
-			return nil, err
-		}
+		filter.After = last
 	}
 	return &eventStream{server: h.server, ctx: ctx, caller: caller, filter: filter}, nil
 }
@@ -107,6 +109,7 @@ func (s *eventStream) pause(w http.ResponseWriter, connection *http.ResponseCont
 	case <-wake:
 	case <-poll.Chan():
 	case <-alive.Chan():
+		s.rewind()
 		return s.send(w, connection, []byte(": alive\n\n")) == nil
 	case <-s.ctx.Done():
 		return false
@@ -114,6 +117,19 @@ func (s *eventStream) pause(w http.ResponseWriter, connection *http.ResponseCont
 		return false
 	}
 	return true
+}
+
+// rewind goes back to the last event that there is. Ids only grow, but for a database that was restored from an older
+// copy: whoever waited for the ids of before would hear nothing until all of them were given out again.
+func (s *eventStream) rewind() {
+	ctx, cancel := context.WithTimeout(s.ctx, s.Service.CallTimeout)
+	defer cancel()
+	last, err := s.Store.LastEventID(ctx)
+	if err != nil || last >= s.filter.After {
+		return // the next look tells of the error
+	}
+	s.Log.Warn("event stream goes back: the database was restored from an older copy", "request_id", callOf(s.ctx).id, "from", s.filter.After, "to", last)
+	s.filter.After = last
 }
 
 // step writes what is new; more says that there may be still more.

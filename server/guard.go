@@ -8,11 +8,14 @@ import (
 
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/store"
 )
 
 const (
 	// readTime is how long an answer may take that waits for nothing but the database.
 	readTime = 10 * time.Second
+	// longTime is how long an answer may take that reads everything.
+	longTime = 10 * time.Minute
 	// maxWait bounds the timeout of a request that waits for a switch.
 	maxWait = 5 * time.Minute
 	// defaultWait is the timeout of one that names none, as the contract says.
@@ -23,6 +26,7 @@ const (
 // the contract says. In that order: who is not allowed to ask cannot make us read a body.
 func (s *server) guard(rt *route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = r.WithContext(store.For(r.Context(), rt.class()))
 		c := callOf(r.Context())
 		c.route = rt
 		if err := s.admit(c, w, r); err != nil {
@@ -35,8 +39,25 @@ func (s *server) guard(rt *route, next http.Handler) http.Handler {
 	})
 }
 
+// class says which connections to the database the route may use: a crowd that reads or streams leaves those alone that
+// a command needs, and so does one that asks whether we are ready.
+func (rt *route) class() store.Class {
+	switch {
+	case rt.streams:
+		return store.Streams
+	case public[rt.action]:
+		return store.Loops
+	case rt.method == http.MethodGet:
+		return store.Reads
+	}
+	return store.Commands
+}
+
 func (s *server) admit(c *call, w http.ResponseWriter, r *http.Request) error {
 	if !public[c.route.action] {
+		if err := s.reachable(); err != nil {
+			return err
+		}
 		caller, err := s.authenticate(r)
 		if err != nil {
 			return err
@@ -82,6 +103,9 @@ func requestHash(r *http.Request, raw []byte) []byte {
 func (s *server) bound(w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	if c := callOf(r.Context()); c.route.streams {
 		return context.WithCancel(r.Context())
+	} else if c.route.long {
+		s.extend(w, longTime)
+		return context.WithTimeout(r.Context(), longTime)
 	} else if c.route.waits {
 		wait := defaultWait
 		if timeout, err := waitTimeout(r.URL.Query().Get("timeout")); err == nil {

@@ -80,6 +80,7 @@ func TestEveryOperation(t *testing.T) {
 	w.guards(c)
 	w.reading(c)
 	w.access(c)
+	w.audited(c)
 	w.operations()
 	w.ending(c)
 
@@ -195,7 +196,7 @@ func (w *world) operations() {
 			w.t.Errorf("HEAD %s: %d %q", path, head.status, head.body)
 		}
 	}
-	if a := w.send(request{Method: "GET", Path: "/"}); a.status != http.StatusFound || a.header.Get("Location") != "/docs" {
+	if a := w.send(request{Method: "GET", Path: "/"}); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login" {
 		w.t.Errorf("/: %d", a.status)
 	}
 	shown := w.ok("GET", "/metrics", "").body

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -54,14 +53,13 @@ func (s *server) logRequest(c *call, r *http.Request, operation string, bytes in
 	switch {
 	case c.status >= 500:
 		level = slog.LevelError
-	case c.route != nil && public[c.route.action]:
+	case c.route != nil && (c.route.quiet || public[c.route.action]):
 		level = slog.LevelDebug
 	}
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
 	attributes := []slog.Attr{
 		slog.String("request_id", c.id), slog.String("operation", operation), slog.String("method", r.Method),
 		slog.String("path", redact(r.URL.Path)), slog.Int("status", c.status), slog.Int64("bytes", bytes),
-		slog.Float64("seconds", seconds), slog.String("remote", host),
+		slog.Float64("seconds", seconds), slog.String("remote", s.address(r)),
 	}
 	if c.caller.TokenID != "" {
 		attributes = append(attributes, slog.String("actor", c.caller.Actor().String()), slog.String("token", c.caller.TokenID))
@@ -100,20 +98,34 @@ func (s *server) recover(next http.Handler) http.Handler {
 			if counted, ok := w.(*countedAnswer); ok && counted.status != 0 {
 				panic(http.ErrAbortHandler) // half an answer is out: cut it, so that nobody takes it for a whole one
 			}
-			s.writeError(w, r, fmt.Errorf("panic: %v", fault))
+			s.fail(w, r, fmt.Errorf("panic: %v", fault))
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
+
+// The policies of what an answer may load and do: nothing at all, and for pages what our own server has. Nothing is
+// inline anywhere.
+const (
+	answerPolicy = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	pagePolicy   = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; " +
+		"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+// permissions is what pages of ours never ask a browser for.
+const permissions = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), hid=(), magnetometer=(), microphone=(), " +
+	"midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(self), serial=(), usb=(), xr-spatial-tracking=()"
 
 // protect sets the headers that keep a browser from making something else of an answer.
 func protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", answerPolicy)
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", permissions)
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
@@ -147,5 +159,5 @@ func (a *countedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // notFound answers for paths that nothing is at.
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.writeError(w, r, rollout.Refuse(rollout.NotFound, "there is nothing at this path", "look at the contract at /openapi.yaml"))
+	s.fail(w, r, rollout.Refuse(rollout.NotFound, "there is nothing at this path", "look at the contract at /openapi.yaml"))
 }

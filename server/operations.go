@@ -17,7 +17,23 @@ const readyTime = time.Second
 
 func (s *server) livez(w http.ResponseWriter, _ *http.Request) { writeText(w, "ok\n") }
 
+// reachable refuses what would ask a database that has no schema yet.
+func (s *server) reachable() error {
+	if s.Schema == nil || s.Schema() {
+		return nil
+	}
+	return unavailable("the database cannot be reached yet, or its schema is not there; traffic flows on", "try again in a moment")
+}
+
 func (s *server) readyz(w http.ResponseWriter, r *http.Request) {
+	if s.Ending != nil && s.Ending() {
+		s.writeError(w, r, unavailable("this replica is ending", "ask another one"))
+		return
+	}
+	if err := s.reachable(); err != nil {
+		s.writeError(w, r, err)
+		return
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), readyTime)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {
@@ -43,11 +59,6 @@ func (s *server) openAPI(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/yaml")
 	w.Header().Set("Content-Length", strconv.Itoa(len(s.OpenAPI)))
 	_, _ = w.Write(s.OpenAPI) // the reader may have gone
-}
-
-// home leads a browser on.
-func (s *server) home(w http.ResponseWriter, r *http.Request) {
-	http.Redirect(w, r, "/docs", http.StatusFound)
 }
 
 func writeText(w http.ResponseWriter, text string) {

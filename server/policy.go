@@ -49,8 +49,12 @@ var policy = map[Action]Role{
 	"switch.show":               Viewer,
 	"event.list":                Viewer,
 	"event.stream":              Viewer,
+	"audit.verify":              Viewer,
+	"audit.export":              Viewer,
 	"router.list":               Viewer,
 	"operations.metrics":        Viewer,
+	"session.list":              Viewer,
+	"session.end":               Viewer,
 
 	"generation.register":  Deployer,
 	"generation.validate":  Deployer,
@@ -83,7 +87,7 @@ const actionForce Action = "environment.force"
 // public are the actions that need no token.
 var public = map[Action]bool{
 	"operations.livez": true, "operations.readyz": true, "operations.readyz_proxy": true,
-	"operations.openapi": true, "operations.docs": true, "operations.home": true,
+	"operations.openapi": true, "operations.docs": true,
 }
 
 // Caller is who a request comes from: a token's name, role and the environments it is limited to, as globs in which

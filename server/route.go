@@ -14,7 +14,7 @@ func (h handlers) ShowRoute(ctx context.Context, request api.ShowRouteRequestObj
 		return nil, err
 	}
 	out := api.ShowRoute200JSONResponse{Environment: e.Name, Revision: e.Revision, Weights: weightsOf(e.Weights), Live: number(e.Live),
-		Previous: number(e.Previous), Receipts: receiptsOf(e, now), Rollback: rollbackOf(e, now), Automation: automationOf(e.Hold), Lock: lockOf(e.Lock)}
+		Previous: number(e.Previous), Receipts: h.receiptsOf(e, now), Rollback: rollbackOf(e, now), Automation: automationOf(e.Hold), Lock: lockOf(e.Lock)}
 	if e.Switch != nil {
 		shown := switchOf(*e.Switch)
 		shown.Receipts = out.Receipts

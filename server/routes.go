@@ -51,6 +51,8 @@ func (s *server) list() []route {
 		{method: "PUT", path: "/v1/environments/{environment}/retention", action: "retention.set", handler: h.SetRetention},
 		{method: "GET", path: "/v1/events", action: "event.list", handler: h.ListEvents},
 		{method: "GET", path: "/v1/events/stream", action: "event.stream", handler: h.StreamEvents},
+		{method: "GET", path: "/v1/audit/verify", action: "audit.verify", handler: h.VerifyAudit, long: true},
+		{method: "GET", path: "/v1/audit/export", action: "audit.export", handler: h.ExportAudit, long: true},
 		{method: "GET", path: "/v1/tokens", action: "token.list", handler: h.ListTokens},
 		{method: "POST", path: "/v1/tokens", action: "token.create", handler: h.CreateToken},
 		{method: "DELETE", path: "/v1/tokens/{id}", action: "token.delete", handler: h.DeleteToken},
@@ -63,18 +65,15 @@ func (s *server) list() []route {
 		{method: "GET", path: "/openapi.yaml", action: "operations.openapi", handler: s.openAPI},
 		{method: "GET", path: "/docs", action: "operations.docs", handler: pages},
 		{method: "GET", path: "/docs/{asset}", action: "operations.docs", handler: pages},
-		{method: "GET", path: home, action: "operations.home", handler: s.home},
 	}
 }
-
-// home is the one path that is not of the contract: a browser's way in.
-const home = "/"
 
 // route is one method of one path, with what the contract says of it.
 type route struct {
 	method, path string
 	action       Action
 	handler      http.HandlerFunc
+	long         bool // reads so much that it may take minutes
 
 	operation    string // operationId
 	parameters   []*openapi3.Parameter
@@ -83,6 +82,7 @@ type route struct {
 	waits        bool // takes ?wait and ?timeout
 	streams      bool // answers without end
 	repeatable   bool // takes an Idempotency-Key
+	quiet        bool // asked again and again, or by everybody: not worth a line of the log each time
 }
 
 // environment is the one that the path names; empty for none.
@@ -96,8 +96,14 @@ func (rt *route) environment(r *http.Request) string {
 	return ""
 }
 
-// mux makes the tree of all routes.
-func (s *server) mux() (*chi.Mux, error) { return s.register(s.list()) }
+// mux makes the tree of all routes: those of the contract, and the pages for people.
+func (s *server) mux() (*chi.Mux, error) {
+	mux, err := s.register(s.list())
+	if err != nil {
+		return nil, err
+	}
+	return mux, s.registerPages(mux, s.pages())
+}
 
 // register puts every route behind its guard. A route without a policy or without its place in the contract is an
 // error.
@@ -110,10 +116,11 @@ func (s *server) register(routes []route) (*chi.Mux, error) {
 		if _, private := policy[rt.action]; private == public[rt.action] {
 			return nil, fmt.Errorf("route %s %s: the action %q has no policy", rt.method, rt.path, rt.action)
 		}
-		if rt.path == home {
-			rt.operation = "Home"
-		} else if err := rt.describe(s.contract.Doc); err != nil {
+		if err := rt.describe(s.contract.Doc); err != nil {
 			return nil, err
+		}
+		if s.bodies != nil && rt.body != nil {
+			s.bodies[rt.operation] = rt.body
 		}
 		mux.Method(rt.method, rt.path, s.guard(&rt, rt.handler))
 	}
@@ -162,7 +169,7 @@ func (s *server) methodNotAllowed(mux *chi.Mux) http.HandlerFunc {
 			}
 		}
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
-		s.writeError(w, r, rollout.Refuse(rollout.MethodNotAllowed, "the path does not have this method", "use one of "+strings.Join(allowed, ", ")))
+		s.fail(w, r, rollout.Refuse(rollout.MethodNotAllowed, "the path does not have this method", "use one of "+strings.Join(allowed, ", ")))
 	}
 }
 

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/go-chi/httprate"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"viridian/rollout/controller"
-	"viridian/router"
 	"viridian/server/api"
 	"viridian/store"
 )
@@ -27,11 +30,22 @@ type Options struct {
 	Clock   clockwork.Clock
 	// Metrics is where the server's metrics are registered, and what /metrics shows.
 	Metrics *prometheus.Registry
-	// Measurer tells the traffic that this process saw; nil where no router here can.
-	Measurer router.Measurer
 	// ProxyReady tells whether the builtin router has a table; nil where there is none.
 	ProxyReady func() bool
-	Version    string
+	// Schema tells whether the database was reached and has our schema; nil stands for yes. Before, nothing is asked of it.
+	Schema func() bool
+	// Ending tells whether this process was told to end; nil stands for no.
+	Ending func() bool
+	// SessionIdle and SessionLifetime bound a browser's session: not used for so long, and since it began.
+	SessionIdle, SessionLifetime time.Duration
+	// TrustedProxies are the networks (CIDRs) of proxies in front of this server: what they say in X-Forwarded-For is
+	// where a request comes from.
+	TrustedProxies []string
+	// ProxyListen tells the HOST:PORT that traffic comes in on, to be told to beginners; nil where there is none.
+	ProxyListen func() string
+	// PublicBadges lets everybody see the state of every environment as a badge, without a token.
+	PublicBadges bool
+	Version      string
 }
 
 type server struct {
@@ -39,7 +53,15 @@ type server struct {
 	contract *api.Contract
 	metrics  *metrics
 	tokens   tokens
+	audits   chan struct{} // a place for each who may read the whole audit log
 	handler  http.Handler
+	bodies   map[string]*openapi3.Schema // of the contract, by operation
+
+	sessions    *scs.SessionManager
+	sessionData *store.SessionData
+	crossOrigin *http.CrossOriginProtection
+	logins      *httprate.RateLimiter
+	board       *board
 
 	running    context.Context // ends when the server stops: streams and waits end with it
 	stop       context.CancelFunc
@@ -68,15 +90,29 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	for _, network := range o.TrustedProxies {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			return nil, fmt.Errorf("a trusted proxy: %w", err)
+		}
+	}
 	if o.Clock == nil {
 		o.Clock = clockwork.NewRealClock()
 	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	s := &server{Options: o, contract: contract,
+	if o.SessionIdle <= 0 {
+		o.SessionIdle = DefaultSessionIdle
+	}
+	if o.SessionLifetime <= 0 {
+		o.SessionLifetime = DefaultSessionLifetime
+	}
+	data := o.Store.SessionData(o.SessionIdle)
+	s := &server{Options: o, contract: contract, bodies: map[string]*openapi3.Schema{}, sessionData: data, sessions: newSessions(data, o.SessionLifetime),
+		crossOrigin: http.NewCrossOriginProtection(), logins: newLoginLimit(), audits: make(chan struct{}, auditsAtOnce),
 		tokens: tokens{known: map[string]knownToken{}, touched: map[string]time.Time{}}}
 	s.running, s.stop = context.WithCancel(context.Background())
+	s.board = newBoard(s)
 	mux, err := s.mux()
 	if err != nil {
 		return nil, err
@@ -84,7 +120,7 @@ func newServer(o Options, contract *api.Contract) (*server, error) {
 	if s.metrics, err = newMetrics(o); err != nil {
 		return nil, fmt.Errorf("register the server's metrics: %w", err)
 	}
-	s.handler = s.begin(s.observe(s.recover(protect(mux))))
+	s.handler = s.begin(s.located(s.observe(protect(s.recover(mux)))))
 	return s, nil
 }
 
@@ -97,6 +133,15 @@ func (s *server) shutdown() {
 	s.stop()
 	s.tokens.mu.Unlock()
 	s.background.Wait()
+}
+
+// beside runs what goes on beside requests until the server stops, unless it has stopped already.
+func (s *server) beside(run func()) {
+	s.tokens.mu.Lock()
+	defer s.tokens.mu.Unlock()
+	if s.running.Err() == nil {
+		s.background.Go(run)
+	}
 }
 
 // HTTPServer makes the server that the API listens with. It bounds the time of a request's head (5 s) and body (30 s),

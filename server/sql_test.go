@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"viridian/store/storetest"
 )
 
 // sql does to the database what time or an operator would.
@@ -43,7 +45,7 @@ func (w *world) fingerprint() string {
 func (w *world) connection() *pgx.Conn {
 	w.t.Helper()
 	if w.conn == nil {
-		conn, err := pgx.Connect(w.t.Context(), w.database)
+		conn, err := pgx.Connect(w.t.Context(), storetest.Direct(w.database))
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -151,7 +152,7 @@ func (s *server) await(ctx context.Context, environment string, revision int64, 
 func (s *server) showSwitch(ctx context.Context, e rollout.Environment, revision int64, now time.Time) (api.Switch, error) {
 	if e.Switch != nil && e.Switch.Revision == revision {
 		out := switchOf(*e.Switch)
-		out.Receipts = receiptsOf(e, now)
+		out.Receipts = s.receiptsOf(e, now)
 		return out, nil
 	}
 	old, err := s.Store.Switch(ctx, e.Name, revision)
@@ -176,17 +177,18 @@ func weightsOf(w rollout.Weights) api.Weights {
 	return out
 }
 
-// receiptsOf shows every node of the environment's routers with what it was last seen doing.
-func receiptsOf(e rollout.Environment, now time.Time) []api.Receipt {
+// receiptsOf shows every node of the environment's routers with what it was last seen doing, and what keeps it from
+// following, or this replica from reaching it.
+func (s *server) receiptsOf(e rollout.Environment, now time.Time) []api.Receipt {
 	out := []api.Receipt{}
 	for _, n := range e.Nodes {
 		r, seen := e.Receipt(n)
 		shown := api.Receipt{Router: n.Router, Node: n.Name, Incarnation: n.Incarnation, Revision: r.Revision, Weights: weightsOf(r.Weights),
-			State: api.ReceiptState(e.ReceiptState(n, now)), Grade: api.Grade(r.Grade), Error: r.Error}
+			State: api.ReceiptState(e.ReceiptState(n, now)), Grade: api.Grade(r.Grade), Error: cmp.Or(r.Error, s.contactError(n))}
 		if at, _ := e.ConfirmedAt(n); seen {
 			shown.At = &at
 		} else {
-			shown.Grade = api.Grade(rollout.GradeFenced)
+			shown.Grade = api.Grade(s.gradeOf(n.Router))
 		}
 		out = append(out, shown)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"viridian/router"
@@ -24,20 +25,24 @@ func (h handlers) ShowTraffic(ctx context.Context, request api.ShowTrafficReques
 			return nil, invalid("?window", "must be 1s to 15m")
 		}
 	}
-	if _, _, err := h.environment(ctx, request.Environment); err != nil {
+	e, _, err := h.environment(ctx, request.Environment)
+	if err != nil {
 		return nil, err
 	}
 	seconds := bucketSeconds(window)
 	to := h.Clock.Now().UTC().Truncate(time.Second)
 	out := api.ShowTraffic200JSONResponse{Environment: request.Environment, From: to.Add(-window), To: to, BucketSeconds: seconds,
-		Generations: []api.GenerationTraffic{}}
-	if h.Measurer == nil {
-		return out, nil
-	}
-	measured, err := h.Measurer.Measure(ctx, request.Environment, out.From, out.To)
+		Missing: []api.UnmeasuredNode{}}
+	measured, missing, err := h.Service.Measure(ctx, e, out.From, out.To)
 	if err != nil {
 		return nil, err
 	}
+	for _, m := range missing {
+		out.Missing = append(out.Missing, api.UnmeasuredNode{Router: m.Router, Node: m.Node, Error: m.Error})
+	}
+	slices.SortFunc(out.Missing, func(a, b api.UnmeasuredNode) int {
+		return cmp.Or(strings.Compare(a.Router, b.Router), strings.Compare(a.Node, b.Node))
+	})
 	out.Generations = trafficOf(measured, out.From, seconds)
 	return out, nil
 }

@@ -55,9 +55,15 @@ type world struct {
 // loops says whether a world carries out what is decided.
 type loops bool
 
-func newWorld(t *testing.T, run loops) *world {
+// newWorld makes one. change, if given, edits what its loops and use cases are made of.
+func newWorld(t *testing.T, run loops, change ...func(*controller.Options)) *world {
 	t.Helper()
-	w := &world{t: t, database: storetest.Database(t), logs: &lockedBuffer{}, tokens: map[string]string{},
+	return newWorldOn(t, storetest.Database(t), run, change...)
+}
+
+func newWorldOn(t *testing.T, database string, run loops, change ...func(*controller.Options)) *world {
+	t.Helper()
+	w := &world{t: t, database: database, logs: &lockedBuffer{}, tokens: map[string]string{},
 		node: rollout.Node{Router: "builtin", Name: "edge-1", Incarnation: "1-1", Version: "test"}}
 	log := slog.New(slog.NewTextHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	clock := clockwork.NewRealClock()
@@ -74,9 +80,12 @@ func newWorld(t *testing.T, run loops) *world {
 	o := controller.Options{Store: w.store, Hub: controller.NewHub(), Clock: clock, Random: func() float64 { return 0.5 }, Failpoints: &failpoint.Set{},
 		Log: log, Local: proxy, Node: w.node, Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: clock, Logger: log})},
 		LeaseTTL: time.Second, Poll: 100 * time.Millisecond, CallTimeout: 5 * time.Second}
+	for _, fn := range change {
+		fn(&o)
+	}
 	c := loadContract(t)
 	w.server, err = newServer(Options{Service: controller.NewService(o), Store: w.store, OpenAPI: contractFile(t), Log: log, Clock: clock,
-		Metrics: prometheus.NewRegistry(), Measurer: proxy, ProxyReady: func() bool { return true }, Version: "test"}, c)
+		Metrics: prometheus.NewRegistry(), ProxyReady: func() bool { return true }, Version: "test"}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

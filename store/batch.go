@@ -123,17 +123,6 @@ func (s *Store) whole(ctx context.Context, begin string, queue func(b *batch)) e
 	})
 }
 
-// onConnection lends a connection and gives it back without an open transaction.
-func (s *Store) onConnection(ctx context.Context, use func(conn *pgxpool.Conn) error) error {
-	conn, err := s.pool.Acquire(ctx)
-	if err != nil {
-		return &connectError{err}
-	}
-	defer conn.Release()
-	defer s.rollback(ctx, conn)
-	return use(conn)
-}
-
 // rollback ends what is left of a transaction. A connection where that fails is closed when it is released.
 func (s *Store) rollback(ctx context.Context, conn *pgxpool.Conn) {
 	if conn.Conn().IsClosed() || conn.Conn().PgConn().TxStatus() == 'I' {

@@ -17,6 +17,16 @@ var (
 	// ErrOutcomeUnknown is wrapped, together with [ErrUnavailable], when the connection was lost at the commit and the
 	// database did not come back in time to tell whether it took place. The same idempotency key will tell.
 	ErrOutcomeUnknown = errors.New("it is not known whether the change was made")
+	// ErrCrowded is wrapped, together with [ErrUnavailable], when every connection for this kind of call was in use all
+	// the time.
+	ErrCrowded = errors.New("too many callers want the database at once")
+	// ErrFull is wrapped, together with [ErrUnavailable], when the database has no room left on its disk. Nothing was
+	// changed; it goes on when there is room again.
+	ErrFull = errors.New("the disk of the database is full")
+	// ErrPooler is wrapped, together with [ErrUnavailable], when a pooler stands before the database that knows no
+	// prepared statements.
+	ErrPooler = errors.New("a pooler in transaction mode that knows no prepared statements stands before the database: " +
+		"add default_query_exec_mode=exec to database_url")
 )
 
 // connectError is a failure to get a connection at all: nothing was sent.
@@ -43,6 +53,9 @@ const (
 	stateQueryCanceled    = "57014"
 	stateReadOnly         = "25006"
 	stateExclusion        = "23P01"
+	stateDiskFull         = "53100"
+	statePreparedThere    = "42P05"
+	statePreparedGone     = "26000"
 	classConnection       = "08"
 	classResources        = "53"
 	classIntervention     = "57P"
@@ -131,6 +144,10 @@ func translateState(pg *pgconn.PgError, err error) error {
 		return rollout.Refuse(rollout.GenerationImmutable, "a registered generation never changes", "register a new generation")
 	case pg.Code == stateUnique && pg.ConstraintName == constraintToken:
 		return rollout.Refuse(rollout.Conflict, "there is a token with this id", "make the token again")
+	case pg.Code == stateDiskFull:
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrFull, err)
+	case pg.Code == statePreparedThere, pg.Code == statePreparedGone:
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrPooler, err)
 	case pg.Code == stateQueryCanceled, pg.Code == stateReadOnly, strings.HasPrefix(pg.Code, classResources):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case pg.Code == stateUnique, pg.Code == stateCheck, pg.Code == stateExclusion:

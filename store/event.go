@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"viridian/audit"
 	"viridian/rollout"
 )
 
@@ -45,17 +46,19 @@ func queueEvents(b *batch, c chain, events []rollout.Event) error {
 	kinds, actors, ats := make([]string, n), make([]string, n), make([]time.Time, n)
 	revisions, generations := make([]int64, n), make([]int64, n)
 	data, prevs, hashes := make([]string, n), make([]string, n), make([]string, n)
-	head := c.head
+	sealed := make([]audit.Event, n)
 	for i, e := range events {
 		raw, err := eventData(e.Data)
 		if err != nil {
 			return err
 		}
-		h := hashed{prevHash: head, chain: c.environment, position: c.length + int64(i) + 1, kind: e.Kind, actor: e.Actor,
-			at: e.At, revision: e.Revision, generation: int64(e.Generation), data: raw}
-		head = h.sum()
+		e.Environment, e.Raw = c.environment, raw
+		sealed[i].Event = e
+	}
+	head := audit.Seal(sealed, c.length, c.head)
+	for i, e := range sealed {
 		kinds[i], actors[i], ats[i], revisions[i], generations[i] = e.Kind, e.Actor, e.At, e.Revision, int64(e.Generation)
-		data[i], prevs[i], hashes[i] = string(raw), h.prevHash, head
+		data[i], prevs[i], hashes[i] = string(e.Raw), e.PrevHash, e.Hash
 	}
 	b.exec(`WITH counter AS (
 			UPDATE event_counter SET last = last + $1 RETURNING last - $1 AS base
@@ -97,25 +100,15 @@ type EventFilter struct {
 }
 
 // Events lists events by id, lowest first. Ids have no gaps and are given in the order of commits, so that asking
-// again after the highest id seen misses nothing.
-//
-// However many ask, they share a quarter of the connections: a rollback never waits behind a crowd of streams.
+// again after the highest id seen misses nothing, except what was pruned meanwhile.
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]rollout.Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.timeouts.call)
-	defer cancel()
-	select {
-	case s.readers <- struct{}{}:
-		defer func() { <-s.readers }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: too many read events at once: %w", ErrUnavailable, ctx.Err())
-	}
 	var out []rollout.Event
 	err := s.view(ctx, func(b *batch) {
 		out = nil
-		b.each(`SELECT id, environment, position, kind, actor, at, revision, generation, data::text, prev_hash, hash FROM event
+		b.each(`SELECT `+auditColumns+` FROM event
 			WHERE id > $1 AND environment LIKE ANY ($2::text[]) AND ($3 = '' OR environment = $3) AND ($4 = '' OR kind = $4)
 			ORDER BY id LIMIT $5`, func(row pgx.CollectableRow) error {
-			e, _, err := scanEvent(row)
+			e, err := scanEvent(row)
 			out = append(out, e)
 			return err
 		}, f.After, patterns(f.Environments), f.Environment, f.Kind, limit(f.Limit))
@@ -132,12 +125,12 @@ func (s *Store) LastEventID(ctx context.Context) (int64, error) {
 	return last, err
 }
 
-func scanEvent(row pgx.CollectableRow) (e rollout.Event, position int64, err error) {
-	if err = row.Scan(&e.ID, &e.Environment, &position, &e.Kind, &e.Actor, &e.At, &e.Revision, &e.Generation, &e.Raw, &e.PrevHash, &e.Hash); err != nil {
-		return e, 0, err
+func scanEvent(row pgx.CollectableRow) (rollout.Event, error) {
+	e, err := scanAudit(row)
+	if err == nil {
+		if err = json.Unmarshal(e.Raw, &e.Data); err != nil {
+			err = errors.Join(fmt.Errorf("event %d", e.ID), err)
+		}
 	}
-	if err = json.Unmarshal(e.Raw, &e.Data); err != nil {
-		return e, position, errors.Join(fmt.Errorf("event %d", e.ID), err)
-	}
-	return e, position, nil
+	return e.Event, err
 }

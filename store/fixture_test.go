@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,7 +42,7 @@ func newWorld(t testing.TB, change ...func(*store.Options)) *world {
 func (w *world) open(change ...func(*store.Options)) *store.Store {
 	w.Helper()
 	// Patient, because many tests share the machine.
-	o := store.Options{URL: w.url, CallTimeout: 60 * time.Second, LockTimeout: 40 * time.Second, IdleTimeout: time.Minute,
+	o := store.Options{URL: w.url, ListenURL: w.direct(), CallTimeout: 60 * time.Second, LockTimeout: 40 * time.Second, IdleTimeout: time.Minute, PruneTime: time.Minute,
 		Timing: rollout.Timing{Silence: time.Hour, Freshness: time.Hour, Grace: time.Second}}
 	for _, fn := range change {
 		fn(&o)
@@ -62,11 +63,14 @@ func (w *world) must(err error) {
 // raw is a connection of the tables' owner, past the store.
 func (w *world) raw() *pgx.Conn {
 	w.Helper()
-	conn, err := pgx.Connect(w.Context(), w.url)
+	conn, err := pgx.Connect(w.Context(), w.direct())
 	w.must(err)
-	w.Cleanup(func() { _ = conn.Close(w.Context()) })
+	w.Cleanup(func() { _ = conn.Close(context.WithoutCancel(w.Context())) })
 	return conn
 }
+
+// direct is the URL past any pooler.
+func (w *world) direct() string { return storetest.Direct(w.url) }
 
 func (w *world) count(sql string, args ...any) (n int) {
 	w.Helper()

@@ -8,7 +8,7 @@ import (
 )
 
 // GrantService gives a role what the service needs, and no more: it may neither change tables, triggers or functions,
-// nor change or delete what is only ever added. url is that of the role that runs the migrations and owns the tables.
+// nor change or delete what is only ever added: old events go by the function prune_events alone. url is that of the role that runs the migrations and owns the tables.
 // Run it after each migration.
 func GrantService(ctx context.Context, url, role string) error {
 	conn, err := pgx.Connect(ctx, url)
@@ -21,7 +21,7 @@ func GrantService(ctx context.Context, url, role string) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('grant_service'))`); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, `SELECT grant_service($1)`, role)
+		_, err := tx.Exec(ctx, `SELECT grant_service($1)`, pgx.QueryExecModeExec, role)
 		return err
 	})
 	if err != nil {

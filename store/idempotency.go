@@ -90,10 +90,19 @@ func (s *Store) SaveResponse(ctx context.Context, key controller.IdempotencyKey,
 	})
 }
 
-// Prune deletes idempotency records whose time is over: 24 hours, and one hour for those of the store itself.
+// Prune deletes what nobody needs any more: idempotency records whose time is over (24 hours, and one hour for those of
+// the store itself), sessions whose time or token is over, links that sign in, a day after their time, and events that
+// are older than [Options.AuditKeep], as many as there is time for. Any number of replicas may do so at once.
 func (s *Store) Prune(ctx context.Context) error {
-	return s.write(ctx, func(b *batch) {
+	err := s.write(ctx, func(b *batch) {
+		b.exec(`DELETE FROM session s USING token t WHERE t.id = s.token AND (s.expires_at <= clock_timestamp()
+			OR t.revoked_at IS NOT NULL OR t.expires_at <= clock_timestamp())`)
+		b.exec(`DELETE FROM login_link WHERE expires_at <= clock_timestamp() - interval '1 day'`)
 		b.exec(`DELETE FROM idempotency WHERE created_at <= clock_timestamp() - interval '24 hours'
 			OR (caller = $1 AND created_at <= clock_timestamp() - interval '1 hour')`, ownCaller)
 	})
+	if err != nil {
+		return err
+	}
+	return s.pruneAudit(ctx)
 }

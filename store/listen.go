@@ -43,6 +43,14 @@ func (s *Store) listenOnce(ctx context.Context, notify func(environment string))
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	var session uint32
+	if err := conn.QueryRow(dialCtx, `SELECT pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&session); err != nil {
+		return err
+	}
+	if session != conn.PgConn().PID() && !s.warned.Swap(true) {
+		s.log.Warn("no notifications come through a pooler, and changes by other replicas are seen by the next poll only: " +
+			"set listen_database_url to the same database by a direct connection")
+	}
 	if _, err := conn.Exec(dialCtx, `LISTEN viridian`); err != nil {
 		return err
 	}

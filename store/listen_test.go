@@ -3,10 +3,15 @@ package store_test
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"viridian/rollout"
+	"viridian/store"
+	"viridian/store/storetest"
 )
 
 func TestListen(t *testing.T) {
@@ -54,4 +59,50 @@ func TestListen(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it does not end")
 	}
+}
+
+// Through a pooler nothing is heard: that is said, with what to do, and once.
+func TestListen_ThroughAPooler(t *testing.T) {
+	t.Parallel()
+	if !storetest.Pooled() {
+		t.Skip("only with VIRIDIAN_TEST_PGBOUNCER=1")
+	}
+	var log lockedText
+	w := newWorld(t)
+	s := w.open(func(o *store.Options) {
+		o.ListenURL = ""
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	heard, ended := make(chan string, 10), make(chan error, 1)
+	go func() { ended <- s.Listen(ctx, func(environment string) { heard <- environment }) }()
+	select {
+	case <-heard: // the start
+	case <-time.After(time.Minute):
+		t.Fatal("it does not begin")
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if text := log.String(); strings.Count(text, "set listen_database_url") != 1 {
+		t.Errorf("it logs: %s", text)
+	}
+}
+
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }

@@ -31,16 +31,18 @@ func writeReceipts(b *batch, environment string, receipts []rollout.Receipt) {
 			ON CONFLICT (environment, router, node) DO UPDATE SET incarnation = excluded.incarnation, revision = excluded.revision,
 				spec_version = excluded.spec_version, hash = excluded.hash, weights = excluded.weights, in_flight = excluded.in_flight,
 				at = excluded.at, grade = excluded.grade, error = excluded.error
-			WHERE r.incarnation <> excluded.incarnation OR r.revision <= excluded.revision OR excluded.grade <> 'fenced'`,
+			WHERE r.incarnation <> excluded.incarnation OR excluded.grade <> 'fenced' OR excluded.revision >= greatest(r.revision, r.confirmed)`,
 			environment, r.Router, r.Node, r.Incarnation, r.Revision, r.SpecVersion, r.Hash, weightsText(b, r.Weights), inFlight,
 			r.At, string(r.Grade), r.Error)
 	}
 }
 
-// deleteReceipts forgets what nodes did that have dropped the environment.
+// deleteReceipts forgets what nodes did that have dropped the environment. Where its name is in use again by now, the
+// schema keeps them, and the next receipt of the node takes their place.
 func deleteReceipts(b *batch, environment string, forgotten []rollout.Node) {
 	for _, n := range forgotten {
-		b.exec(`DELETE FROM receipt WHERE environment = $1 AND router = $2 AND node = $3`, environment, n.Router, n.Name)
+		b.exec(`DELETE FROM receipt WHERE environment = $1 AND router = $2 AND node = $3
+			AND EXISTS (SELECT FROM environment WHERE name = $1 AND deleted_at IS NOT NULL)`, environment, n.Router, n.Name)
 	}
 }
 

@@ -33,10 +33,13 @@ func (s *Store) worthAnother(err error) bool {
 	case again:
 		return true
 	case lost:
-		// After a restart of the database every idle connection is broken, not only this one.
-		s.pool.Reset()
 		var unreached *connectError
-		return !errors.As(err, &unreached)
+		if errors.As(err, &unreached) {
+			return false
+		}
+		// After a restart of the database every idle connection is broken, not only this one.
+		s.pools.reset()
+		return true
 	}
 	return false
 }

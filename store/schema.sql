@@ -1,5 +1,68 @@
+CREATE TYPE public.name_range AS RANGE (
+    subtype = text,
+    multirange_type_name = public.name_multirange,
+    collation = pg_catalog."C"
+);
+
+CREATE FUNCTION public.activate() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    last activation;
+    at timestamptz := clock_timestamp();
+BEGIN
+    SELECT * INTO last FROM activation WHERE environment = NEW.name ORDER BY revision DESC LIMIT 1;
+    IF FOUND THEN -- the clock may have gone back since
+        at := greatest(at, coalesce(upper(last.during), lower(last.during) + interval '1 microsecond'));
+    END IF;
+    IF upper_inf(last.during) THEN
+        UPDATE activation SET during = tstzrange(lower(last.during), at)
+        WHERE environment = NEW.name AND revision = last.revision;
+    END IF;
+    IF NEW.live IS NOT NULL THEN
+        INSERT INTO activation (environment, revision, generation, during)
+        VALUES (NEW.name, NEW.revision, NEW.live, tstzrange(at, NULL));
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.activation_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF TG_OP = 'INSERT' AND (NOT upper_inf(NEW.during) OR EXISTS (
+            SELECT FROM activation a WHERE a.environment = NEW.environment
+                AND (a.revision >= NEW.revision OR upper_inf(a.during) OR upper(a.during) > lower(NEW.during))))
+        OR TG_OP = 'UPDATE' AND ((NEW.environment, NEW.revision, NEW.generation, lower(NEW.during))
+                IS DISTINCT FROM (OLD.environment, OLD.revision, OLD.generation, lower(OLD.during))
+            OR NOT upper_inf(OLD.during) OR upper_inf(NEW.during) OR isempty(NEW.during)) THEN
+        RAISE EXCEPTION 'who was live in % is history', NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'activation_history';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION public.activation_of_live() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF (SELECT live FROM environment WHERE name = NEW.environment) IS DISTINCT FROM
+       (SELECT generation FROM activation WHERE environment = NEW.environment AND upper_inf(during)) THEN
+        RAISE EXCEPTION 'the history of % says that another generation is live', NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'activation_of_live';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.environment_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF NEW.name <> OLD.name OR NEW.revision < OLD.revision OR NEW.last_number < OLD.last_number
@@ -11,8 +74,22 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.environment_one_revision() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM environment WHERE name = NEW.name AND revision = NEW.revision) THEN
+        RAISE EXCEPTION 'environment %: revision % is passed over', NEW.name, NEW.revision
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'revision_passed_over';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.environment_route_check() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND NEW.revision > OLD.revision + 1 AND NOT EXISTS (
@@ -25,8 +102,41 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.event_anchor_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM event e JOIN event_chain c USING (environment)
+            WHERE e.environment = NEW.environment AND e.position = NEW.position AND e.position < c.length
+                AND (e.id, e.at, e.hash) = (NEW.event, NEW.at, NEW.hash) AND e.at < clock_timestamp() - interval '30 days')
+        OR TG_OP = 'UPDATE' AND (NEW.environment <> OLD.environment OR NEW.position <= OLD.position) THEN
+        RAISE EXCEPTION 'the chain of % cannot begin behind place %', NEW.environment, NEW.position
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_anchor';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION public.event_anchor_sealed() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM event WHERE environment = NEW.environment AND position <= NEW.position)
+        OR NOT EXISTS (SELECT FROM event e JOIN event_chain c ON c.environment = e.environment AND c.length = e.position
+            WHERE e.environment = NEW.environment AND e.kind = 'audit.pruned'
+                AND e.data->>'position' = NEW.position::text AND e.data->>'event' = NEW.event::text AND e.data->>'hash' = NEW.hash) THEN
+        RAISE EXCEPTION 'pruning % is not recorded in its chain', NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_anchor';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.event_chain_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF NEW.environment <> OLD.environment OR NEW.length <= OLD.length THEN
@@ -36,8 +146,43 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.event_chained() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    before bigint := 0;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        before := OLD.length;
+    END IF;
+    IF NEW.length - before <> (SELECT count(*) FROM event e LEFT JOIN event p ON p.environment = e.environment AND p.position = e.position - 1
+            WHERE e.environment = NEW.environment AND e.position > before AND e.position <= NEW.length
+                AND e.prev_hash = coalesce(p.hash, '') AND (e.position = 1 OR e.id > p.id) AND (e.position < NEW.length OR e.hash = NEW.head)
+                AND e.hash = event_hash(e.prev_hash, e.environment, e.position, e.kind, e.actor, e.at, e.revision, e.generation, e.data::text))
+        OR NEW.length = 0 AND NEW.head <> '' THEN
+        RAISE EXCEPTION 'the chain of % does not go on like this', NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_chained';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.event_counted() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF (SELECT count(*) FROM event WHERE id > OLD.last AND id <= NEW.last) <> NEW.last - OLD.last THEN
+        RAISE EXCEPTION 'the number of events grows with events' USING ERRCODE = 'check_violation', CONSTRAINT = 'event_counted';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.event_counter_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF NEW.last < OLD.last THEN
@@ -47,8 +192,56 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.event_hash(prev_hash text, chain text, place bigint, kind text, actor text, at timestamp with time zone, revision bigint, generation bigint, data text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    before bytea := convert_to(prev_hash, 'UTF8');
+    name   bytea := convert_to(chain, 'UTF8');
+    what   bytea := convert_to(kind, 'UTF8');
+    who    bytea := convert_to(actor, 'UTF8');
+    detail bytea := convert_to(data, 'UTF8');
+    eight  bytea := int8send(8);
+BEGIN
+    RETURN encode(sha256(int8send(length(before)) || before || int8send(length(name)) || name || eight || int8send(place)
+        || int8send(length(what)) || what || int8send(length(who)) || who
+        || eight || int8send((extract(epoch FROM at) * 1000000)::bigint) || eight || int8send(revision) || eight || int8send(generation)
+        || int8send(length(detail)) || detail), 'hex');
+END
+$$;
+
+CREATE FUNCTION public.event_placed() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM event_chain c CROSS JOIN event_counter n LEFT JOIN event_anchor a ON a.environment = c.environment
+            WHERE c.environment = NEW.environment AND NEW.position <= c.length AND NEW.position > coalesce(a.position, 0)
+                AND NEW.id <= n.last AND NEW.id > coalesce((SELECT max(event) FROM event_anchor), 0)) THEN
+        RAISE EXCEPTION 'event % has no place in the chain of %', NEW.id, NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'event_place';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION public.event_pruned() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM gone LEFT JOIN event_anchor a ON a.environment = gone.environment AND a.position >= gone.position
+               WHERE a.environment IS NULL) THEN
+        RAISE EXCEPTION 'DELETE of event is not allowed' USING ERRCODE = 'check_violation', CONSTRAINT = 'event_append_only';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.expect_one(hits bigint, what text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF hits <> 1 THEN
@@ -60,6 +253,7 @@ $$;
 
 CREATE FUNCTION public.generation_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -86,20 +280,23 @@ $$;
 
 CREATE FUNCTION public.grant_service(service name) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), service);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), service);
     EXECUTE format('GRANT INSERT ON environment, spec_version, host_claim, generation, instance, instance_claim, promotion,
-        switch, node, receipt, staging, reading, lease, event, event_chain, token, idempotency TO %I', service);
+        switch, node, receipt, staging, reading, lease, event, event_chain, token, idempotency, session, login_link TO %I', service);
     EXECUTE format('GRANT UPDATE ON environment, generation, promotion, switch, node, receipt, staging, reading, lease,
-        event_chain, event_counter, token, idempotency TO %I', service);
-    EXECUTE format('GRANT DELETE ON host_claim, instance_claim, receipt, staging, reading, idempotency TO %I', service);
+        event_chain, event_counter, token, idempotency, session, login_link TO %I', service);
+    EXECUTE format('GRANT DELETE ON host_claim, instance_claim, receipt, staging, reading, idempotency, session, login_link TO %I', service);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION prune_events(text, bigint) TO %I', service);
 END
 $$;
 
 CREATE FUNCTION public.idempotency_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF (NEW.caller, NEW.key) <> (OLD.caller, OLD.key)
@@ -116,6 +313,7 @@ $$;
 
 CREATE FUNCTION public.instance_with_generation() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF EXISTS (SELECT FROM (SELECT DISTINCT environment, number FROM fresh) f JOIN generation g USING (environment, number)
@@ -129,6 +327,7 @@ $$;
 
 CREATE FUNCTION public.lease_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF NEW.term < OLD.term OR (NEW.holder <> OLD.holder AND NEW.term <= OLD.term) THEN
@@ -141,6 +340,7 @@ $$;
 
 CREATE FUNCTION public.node_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF (NEW.router, NEW.name) <> (OLD.router, OLD.name) OR NEW.changes < OLD.changes THEN
@@ -153,6 +353,7 @@ $$;
 
 CREATE FUNCTION public.part_route_check() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     PERFORM route_check(NEW.environment);
@@ -160,8 +361,18 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.pin_function(pinned regprocedure) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', pinned, current_schema());
+END
+$$;
+
 CREATE FUNCTION public.promotion_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
@@ -186,8 +397,46 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.prune_events(chain text, place bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    pruned bigint;
+BEGIN
+    INSERT INTO event_anchor (environment, position, event, at, hash, pruned_at)
+    SELECT environment, position, id, at, hash, clock_timestamp() FROM event WHERE environment = chain AND position = place
+    ON CONFLICT (environment) DO UPDATE SET position = excluded.position, event = excluded.event, at = excluded.at,
+        hash = excluded.hash, pruned_at = excluded.pruned_at;
+    DELETE FROM event WHERE environment = chain AND position <= place;
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$$;
+
+CREATE FUNCTION public.receipt_confirmed() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    NEW.confirmed := 0;
+    IF TG_OP = 'UPDATE' AND NEW.incarnation = OLD.incarnation THEN
+        NEW.confirmed := OLD.confirmed;
+    END IF;
+    IF NEW.grade = 'fenced' THEN
+        IF NEW.revision < NEW.confirmed THEN
+            RAISE EXCEPTION 'node % of % confirmed revision %, and now %', NEW.node, NEW.router, NEW.confirmed, NEW.revision
+                USING ERRCODE = 'check_violation', CONSTRAINT = 'receipt_confirmed';
+        END IF;
+        NEW.confirmed := NEW.revision;
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.receipt_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF NEW.incarnation = OLD.incarnation AND NEW.revision < OLD.revision AND NEW.grade = 'fenced' THEN
@@ -198,8 +447,22 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.receipt_kept() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF EXISTS (SELECT FROM environment WHERE name = OLD.environment AND deleted_at IS NULL) THEN
+        RAISE EXCEPTION 'the receipt of node % of % is kept while environment % is there', OLD.node, OLD.router, OLD.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'receipt_kept';
+    END IF;
+    RETURN OLD;
+END
+$$;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     RAISE EXCEPTION '% of % is not allowed', TG_OP, TG_TABLE_NAME
@@ -209,6 +472,7 @@ $$;
 
 CREATE FUNCTION public.route_check(environment_name text) RETURNS void
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 DECLARE
     wrong text;
@@ -237,8 +501,23 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.session_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF (NEW.id, NEW.hash, NEW.token, NEW.address, NEW.user_agent, NEW.created_at, NEW.expires_at)
+        IS DISTINCT FROM (OLD.id, OLD.hash, OLD.token, OLD.address, OLD.user_agent, OLD.created_at, OLD.expires_at) THEN
+        RAISE EXCEPTION 'session %: only its use and its data change', OLD.id
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'session_immutable';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.switch_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF (NEW.environment, NEW.revision, NEW.kind, NEW.from_number, NEW.to_number, NEW.weights, NEW.actor, NEW.reason,
@@ -256,8 +535,22 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.switch_of_present_revision() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM environment WHERE name = NEW.environment AND revision <= NEW.revision) THEN
+        RAISE EXCEPTION 'switch % of % was not made when its revision was', NEW.revision, NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'switch_in_the_past';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
 CREATE FUNCTION public.token_guard() RETURNS trigger
     LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
     IF (NEW.id, NEW.name, NEW.role, NEW.environments, NEW.hash, NEW.created_at, NEW.created_by, NEW.expires_at)
@@ -272,6 +565,7 @@ $$;
 
 CREATE FUNCTION public.weights_valid(weights jsonb) RETURNS boolean
     LANGUAGE plpgsql IMMUTABLE STRICT
+    SET search_path TO 'public', 'pg_temp'
     AS $_$
 DECLARE
     entry record;
@@ -293,6 +587,14 @@ BEGIN
 END
 $_$;
 
+CREATE TABLE public.activation (
+    environment text NOT NULL,
+    revision bigint NOT NULL,
+    generation integer NOT NULL,
+    during tstzrange NOT NULL,
+    CONSTRAINT activation_during CHECK ((lower_inc(during) AND (NOT upper_inc(during)) AND (NOT lower_inf(during))))
+);
+
 CREATE TABLE public.environment (
     name text NOT NULL,
     spec jsonb NOT NULL,
@@ -310,9 +612,11 @@ CREATE TABLE public.environment (
     deleting_at timestamp with time zone,
     deleted_at timestamp with time zone,
     version bigint NOT NULL,
+    mending jsonb,
     CONSTRAINT environment_deleted CHECK (((deleted_at IS NULL) OR (deleting_at IS NOT NULL))),
     CONSTRAINT environment_last_number CHECK ((last_number >= 0)),
     CONSTRAINT environment_last_promotion CHECK ((last_promotion >= 0)),
+    CONSTRAINT environment_mending CHECK ((jsonb_typeof(mending) = 'object'::text)),
     CONSTRAINT environment_name CHECK ((name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'::text)),
     CONSTRAINT environment_previous CHECK ((previous <> live)),
     CONSTRAINT environment_revision CHECK ((revision >= 0)),
@@ -336,6 +640,15 @@ CREATE TABLE public.event (
     CONSTRAINT event_hash CHECK ((hash ~ '^[0-9a-f]{64}$'::text)),
     CONSTRAINT event_id CHECK ((id > 0)),
     CONSTRAINT event_position CHECK (("position" > 0))
+);
+
+CREATE TABLE public.event_anchor (
+    environment text NOT NULL,
+    "position" bigint NOT NULL,
+    event bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    hash text NOT NULL,
+    pruned_at timestamp with time zone NOT NULL
 );
 
 CREATE TABLE public.event_chain (
@@ -428,6 +741,15 @@ CREATE TABLE public.lease (
     CONSTRAINT lease_term CHECK ((term >= 0))
 );
 
+CREATE TABLE public.login_link (
+    hash bytea NOT NULL,
+    token text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT login_link_hash CHECK ((octet_length(hash) = 32))
+);
+
 CREATE TABLE public.node (
     router text NOT NULL,
     name text NOT NULL,
@@ -485,8 +807,22 @@ CREATE TABLE public.receipt (
     at timestamp with time zone NOT NULL,
     grade text NOT NULL,
     error text NOT NULL,
+    confirmed bigint DEFAULT 0 NOT NULL,
     CONSTRAINT receipt_grade CHECK ((grade = ANY (ARRAY['fenced'::text, 'read_back'::text]))),
     CONSTRAINT receipt_revision CHECK ((revision >= 0))
+);
+
+CREATE TABLE public.session (
+    id text NOT NULL,
+    hash bytea NOT NULL,
+    token text NOT NULL,
+    data bytea DEFAULT '\x'::bytea NOT NULL,
+    address text NOT NULL,
+    user_agent text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT session_hash_length CHECK ((octet_length(hash) = 32))
 );
 
 CREATE TABLE public.spec_version (
@@ -547,8 +883,17 @@ CREATE TABLE public.token (
     CONSTRAINT token_role CHECK ((role = ANY (ARRAY['viewer'::text, 'deployer'::text, 'operator'::text, 'admin'::text])))
 );
 
+ALTER TABLE ONLY public.activation
+    ADD CONSTRAINT activation_one_live EXCLUDE USING gist (public.name_range(environment, environment, '[]'::text) WITH &&, during WITH &&);
+
+ALTER TABLE ONLY public.activation
+    ADD CONSTRAINT activation_pkey PRIMARY KEY (environment, revision);
+
 ALTER TABLE ONLY public.environment
     ADD CONSTRAINT environment_pkey PRIMARY KEY (name);
+
+ALTER TABLE ONLY public.event_anchor
+    ADD CONSTRAINT event_anchor_pkey PRIMARY KEY (environment);
 
 ALTER TABLE ONLY public.event
     ADD CONSTRAINT event_chain_link UNIQUE (environment, prev_hash);
@@ -577,6 +922,9 @@ ALTER TABLE ONLY public.generation
 ALTER TABLE ONLY public.host_claim
     ADD CONSTRAINT host_claim_pkey PRIMARY KEY (host);
 
+ALTER TABLE public.idempotency
+    ADD CONSTRAINT idempotency_answered CHECK ((((status IS NULL) = (response IS NULL)) AND ((status IS NULL) OR (answer IS NOT NULL)))) NOT VALID;
+
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (caller, key);
 
@@ -588,6 +936,9 @@ ALTER TABLE ONLY public.instance
 
 ALTER TABLE ONLY public.lease
     ADD CONSTRAINT lease_pkey PRIMARY KEY (environment);
+
+ALTER TABLE ONLY public.login_link
+    ADD CONSTRAINT login_link_pkey PRIMARY KEY (hash);
 
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (router, name);
@@ -604,6 +955,12 @@ ALTER TABLE ONLY public.reading
 ALTER TABLE ONLY public.receipt
     ADD CONSTRAINT receipt_pkey PRIMARY KEY (environment, router, node);
 
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_hash UNIQUE (hash);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.spec_version
     ADD CONSTRAINT spec_version_pkey PRIMARY KEY (environment, version);
 
@@ -616,6 +973,8 @@ ALTER TABLE ONLY public.switch
 ALTER TABLE ONLY public.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (id);
 
+CREATE INDEX event_anchor_event ON public.event_anchor USING btree (event);
+
 CREATE INDEX event_by_environment ON public.event USING btree (environment, id);
 
 CREATE INDEX generation_not_retired ON public.generation USING btree (environment, number) WHERE (state <> 'retired'::text);
@@ -626,31 +985,71 @@ CREATE INDEX instance_claim_generation ON public.instance_claim USING btree (env
 
 CREATE UNIQUE INDEX promotion_one_open ON public.promotion USING btree (environment) WHERE (state = ANY (ARRAY['shifting'::text, 'paused'::text, 'baking'::text]));
 
+CREATE TRIGGER activation_guard BEFORE INSERT OR UPDATE ON public.activation FOR EACH ROW EXECUTE FUNCTION public.activation_guard();
+
+CREATE TRIGGER activation_kept BEFORE DELETE OR TRUNCATE ON public.activation FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('activation_history');
+
+CREATE CONSTRAINT TRIGGER activation_of_live AFTER INSERT OR UPDATE ON public.activation DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.activation_of_live();
+
+CREATE TRIGGER environment_activation AFTER UPDATE ON public.environment FOR EACH ROW WHEN ((new.live IS DISTINCT FROM old.live)) EXECUTE FUNCTION public.activate();
+
 CREATE CONSTRAINT TRIGGER environment_begin AFTER INSERT ON public.environment DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.environment_route_check();
 
 CREATE TRIGGER environment_guard BEFORE UPDATE ON public.environment FOR EACH ROW EXECUTE FUNCTION public.environment_guard();
 
 CREATE TRIGGER environment_kept BEFORE DELETE OR TRUNCATE ON public.environment FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('environment_kept');
 
+CREATE TRIGGER environment_live BEFORE UPDATE ON public.environment FOR EACH ROW WHEN (((new.live IS DISTINCT FROM old.live) AND (new.revision = old.revision))) EXECUTE FUNCTION public.refuse_change('live_without_switch');
+
+CREATE CONSTRAINT TRIGGER environment_one_revision AFTER UPDATE ON public.environment DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN ((old.revision <> new.revision)) EXECUTE FUNCTION public.environment_one_revision();
+
 CREATE CONSTRAINT TRIGGER environment_route AFTER UPDATE ON public.environment DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((((old.revision IS DISTINCT FROM new.revision) OR (old.weights IS DISTINCT FROM new.weights)) OR (old.live IS DISTINCT FROM new.live)) OR (old.previous IS DISTINCT FROM new.previous))) EXECUTE FUNCTION public.environment_route_check();
 
-CREATE TRIGGER event_append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.event FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('event_append_only');
+CREATE TRIGGER event_anchor_guard BEFORE INSERT OR UPDATE ON public.event_anchor FOR EACH ROW EXECUTE FUNCTION public.event_anchor_guard();
+
+CREATE TRIGGER event_anchor_kept BEFORE DELETE OR TRUNCATE ON public.event_anchor FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('event_anchor');
+
+CREATE CONSTRAINT TRIGGER event_anchor_sealed AFTER INSERT OR UPDATE ON public.event_anchor DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.event_anchor_sealed();
+
+CREATE TRIGGER event_append_only BEFORE UPDATE OR TRUNCATE ON public.event FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('event_append_only');
 
 CREATE TRIGGER event_chain_guard BEFORE UPDATE ON public.event_chain FOR EACH ROW EXECUTE FUNCTION public.event_chain_guard();
 
 CREATE TRIGGER event_chain_kept BEFORE DELETE OR TRUNCATE ON public.event_chain FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('event_append_only');
 
+CREATE CONSTRAINT TRIGGER event_chained AFTER INSERT OR UPDATE ON public.event_chain DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.event_chained();
+
+CREATE CONSTRAINT TRIGGER event_counted AFTER UPDATE ON public.event_counter DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.event_counted();
+
 CREATE TRIGGER event_counter_guard BEFORE UPDATE ON public.event_counter FOR EACH ROW EXECUTE FUNCTION public.event_counter_guard();
 
 CREATE TRIGGER event_counter_kept BEFORE DELETE OR TRUNCATE ON public.event_counter FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('event_append_only');
+
+CREATE TRIGGER event_placed AFTER INSERT ON public.event FOR EACH ROW EXECUTE FUNCTION public.event_placed();
+
+CREATE TRIGGER event_pruned AFTER DELETE ON public.event REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.event_pruned();
 
 CREATE TRIGGER generation_guard BEFORE INSERT OR UPDATE ON public.generation FOR EACH ROW EXECUTE FUNCTION public.generation_guard();
 
 CREATE TRIGGER generation_kept BEFORE DELETE OR TRUNCATE ON public.generation FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('generation_immutable');
 
+CREATE TRIGGER generation_retired BEFORE UPDATE ON public.generation FOR EACH ROW WHEN (((old.state = 'retired'::text) AND (new.state <> 'retired'::text))) EXECUTE FUNCTION public.refuse_change('generation_retired');
+
 CREATE CONSTRAINT TRIGGER generation_route AFTER UPDATE ON public.generation DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (((old.state <> new.state) AND ((old.state = ANY (ARRAY['live'::text, 'shifting'::text, 'standby'::text])) OR (new.state = ANY (ARRAY['live'::text, 'shifting'::text, 'standby'::text]))))) EXECUTE FUNCTION public.part_route_check();
 
+CREATE TRIGGER idempotency_again BEFORE UPDATE ON public.idempotency FOR EACH ROW WHEN (((new.created_at <> old.created_at) AND ((new.created_at < (clock_timestamp() - '00:01:00'::interval)) OR (new.created_at > (clock_timestamp() + '00:01:00'::interval))))) EXECUTE FUNCTION public.refuse_change('idempotency_time');
+
+CREATE TRIGGER idempotency_begin BEFORE INSERT ON public.idempotency FOR EACH ROW WHEN (((new.created_at < (clock_timestamp() - '00:01:00'::interval)) OR (new.created_at > (clock_timestamp() + '00:01:00'::interval)))) EXECUTE FUNCTION public.refuse_change('idempotency_time');
+
 CREATE TRIGGER idempotency_guard BEFORE UPDATE ON public.idempotency FOR EACH ROW EXECUTE FUNCTION public.idempotency_guard();
+
+CREATE TRIGGER idempotency_kept BEFORE DELETE ON public.idempotency FOR EACH ROW WHEN ((old.created_at > (clock_timestamp() -
+        CASE old.caller
+            WHEN '~store'::text THEN '01:00:00'::interval
+            ELSE '24:00:00'::interval
+        END))) EXECUTE FUNCTION public.refuse_change('idempotency_write_once');
+
+CREATE TRIGGER idempotency_not_emptied BEFORE TRUNCATE ON public.idempotency FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('idempotency_write_once');
 
 CREATE TRIGGER instance_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.instance FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('instance_immutable');
 
@@ -658,7 +1057,11 @@ CREATE TRIGGER instance_with_generation AFTER INSERT ON public.instance REFERENC
 
 CREATE TRIGGER lease_guard BEFORE UPDATE ON public.lease FOR EACH ROW EXECUTE FUNCTION public.lease_guard();
 
+CREATE TRIGGER lease_held BEFORE UPDATE ON public.lease FOR EACH ROW WHEN (((new.holder <> old.holder) AND (old.expires_at > clock_timestamp()))) EXECUTE FUNCTION public.refuse_change('lease_held');
+
 CREATE TRIGGER lease_kept BEFORE DELETE OR TRUNCATE ON public.lease FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('lease_term_grows');
+
+CREATE TRIGGER lease_over BEFORE UPDATE ON public.lease FOR EACH ROW WHEN (((new.term = old.term) AND (new.expires_at > old.expires_at) AND (old.expires_at <= statement_timestamp()))) EXECUTE FUNCTION public.refuse_change('lease_over');
 
 CREATE TRIGGER node_guard BEFORE UPDATE ON public.node FOR EACH ROW EXECUTE FUNCTION public.node_guard();
 
@@ -668,7 +1071,15 @@ CREATE TRIGGER promotion_guard BEFORE INSERT OR UPDATE ON public.promotion FOR E
 
 CREATE TRIGGER promotion_kept BEFORE DELETE OR TRUNCATE ON public.promotion FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('promotion_immutable');
 
+CREATE TRIGGER receipt_confirmed BEFORE INSERT OR UPDATE ON public.receipt FOR EACH ROW EXECUTE FUNCTION public.receipt_confirmed();
+
 CREATE TRIGGER receipt_guard BEFORE UPDATE ON public.receipt FOR EACH ROW EXECUTE FUNCTION public.receipt_guard();
+
+CREATE TRIGGER receipt_kept BEFORE DELETE ON public.receipt FOR EACH ROW EXECUTE FUNCTION public.receipt_kept();
+
+CREATE TRIGGER receipt_not_emptied BEFORE TRUNCATE ON public.receipt FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('receipt_kept');
+
+CREATE TRIGGER session_guard BEFORE UPDATE ON public.session FOR EACH ROW EXECUTE FUNCTION public.session_guard();
 
 CREATE TRIGGER spec_version_immutable BEFORE DELETE OR UPDATE OR TRUNCATE ON public.spec_version FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('spec_version_immutable');
 
@@ -676,11 +1087,22 @@ CREATE TRIGGER switch_guard BEFORE UPDATE ON public.switch FOR EACH ROW EXECUTE 
 
 CREATE TRIGGER switch_kept BEFORE DELETE OR TRUNCATE ON public.switch FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('switch_immutable');
 
+CREATE CONSTRAINT TRIGGER switch_of_present_revision AFTER INSERT ON public.switch DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.switch_of_present_revision();
+
 CREATE CONSTRAINT TRIGGER switch_route AFTER INSERT ON public.switch DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.part_route_check();
 
 CREATE TRIGGER token_guard BEFORE UPDATE ON public.token FOR EACH ROW EXECUTE FUNCTION public.token_guard();
 
 CREATE TRIGGER token_kept BEFORE DELETE OR TRUNCATE ON public.token FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('token_immutable');
+
+ALTER TABLE ONLY public.activation
+    ADD CONSTRAINT activation_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
+
+ALTER TABLE ONLY public.activation
+    ADD CONSTRAINT activation_environment_generation_fkey FOREIGN KEY (environment, generation) REFERENCES public.generation(environment, number);
+
+ALTER TABLE ONLY public.activation
+    ADD CONSTRAINT activation_environment_revision_fkey FOREIGN KEY (environment, revision) REFERENCES public.switch(environment, revision) DEFERRABLE INITIALLY DEFERRED;
 
 ALTER TABLE ONLY public.environment
     ADD CONSTRAINT environment_live_fkey FOREIGN KEY (name, live) REFERENCES public.generation(environment, number);
@@ -688,8 +1110,8 @@ ALTER TABLE ONLY public.environment
 ALTER TABLE ONLY public.environment
     ADD CONSTRAINT environment_previous_fkey FOREIGN KEY (name, previous) REFERENCES public.generation(environment, number);
 
-ALTER TABLE ONLY public.event
-    ADD CONSTRAINT event_environment_fkey FOREIGN KEY (environment) REFERENCES public.event_chain(environment);
+ALTER TABLE ONLY public.event_anchor
+    ADD CONSTRAINT event_anchor_environment_fkey FOREIGN KEY (environment) REFERENCES public.event_chain(environment);
 
 ALTER TABLE ONLY public.generation
     ADD CONSTRAINT generation_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
@@ -706,6 +1128,9 @@ ALTER TABLE ONLY public.instance
 ALTER TABLE ONLY public.lease
     ADD CONSTRAINT lease_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
 
+ALTER TABLE ONLY public.login_link
+    ADD CONSTRAINT login_link_token_fkey FOREIGN KEY (token) REFERENCES public.token(id);
+
 ALTER TABLE ONLY public.promotion
     ADD CONSTRAINT promotion_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
 
@@ -720,6 +1145,9 @@ ALTER TABLE ONLY public.reading
 
 ALTER TABLE ONLY public.receipt
     ADD CONSTRAINT receipt_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);
+
+ALTER TABLE ONLY public.session
+    ADD CONSTRAINT session_token_fkey FOREIGN KEY (token) REFERENCES public.token(id);
 
 ALTER TABLE ONLY public.spec_version
     ADD CONSTRAINT spec_version_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);

@@ -66,3 +66,33 @@ func dumpSchema(t *testing.T, url string) string {
 	text := dumpNoise.ReplaceAllString(string(out), "")
 	return strings.TrimSpace(regexp.MustCompile(`\n{3,}`).ReplaceAllString(text, "\n\n")) + "\n"
 }
+
+// An installation that was made before the guards gets them with everything it has.
+func TestMigrations_OverData(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.shop()
+	w.do("shop", promote(2))
+	w.apply("shop")
+	before := dump(t, w)
+	w.Close()
+	w.must(migrations.To(t.Context(), w.direct(), 7))
+	w.must(migrations.Up(t.Context(), w.direct()))
+	w.Store = w.open()
+	after := dump(t, w)
+	for _, m := range []map[string]string{before, after} {
+		delete(m, "activation")
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	// The history begins with what is live.
+	if n := w.count("SELECT count(*) FROM activation a JOIN switch s USING (environment, revision) WHERE generation = 2 AND upper_inf(during) AND lower(during) = s.committed_at"); n != 1 {
+		t.Errorf("%d activations of generation 2", n)
+	}
+	w.do("shop", rollback)
+	if n := w.count("SELECT count(*) FROM activation WHERE environment = 'shop'"); n != 2 {
+		t.Errorf("%d activations after a rollback", n)
+	}
+	verify(t, w, "shop")
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -21,12 +22,21 @@ import (
 
 // Options say where the database is and how long things may take. Only URL is required.
 type Options struct {
-	// URL is a Postgres URL as libpq and pgx read it; pool_max_conns and default_query_exec_mode work in it.
+	// URL is a Postgres URL as libpq and pgx read it. Through a pooler that knows no prepared statements it needs
+	// default_query_exec_mode=exec.
 	URL string
 	// ListenURL is a direct connection for LISTEN, where URL goes through a pooler. Empty: URL.
 	ListenURL string
+	// Connections says how many connections there may be of each kind; zeros mean [DefaultConnections].
+	Connections Connections
+	// AuditKeep is after how long [Store.Prune] deletes events: at least [MinAuditKeep], or 0 for never.
+	AuditKeep time.Duration
+	// PruneTime is how long one [Store.Prune] goes on with the audit log (250 ms), since its caller has other things to do.
+	PruneTime time.Duration
 	// Timing goes into every aggregate that is loaded; the zero value means [rollout.DefaultTiming].
 	Timing rollout.Timing
+	// Required goes into every aggregate that is loaded: the policies of routers by name.
+	Required map[string]rollout.Required
 	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
@@ -39,17 +49,22 @@ type Options struct {
 	Clock       clockwork.Clock // for pauses between tries; never for what is written
 }
 
-// Store is a pool of connections to the database. Its methods may be called from any goroutine.
+// Store is everything that is kept in the database, by connections of three kinds ([Connections]). Its methods may be
+// called from any goroutine.
 type Store struct {
-	pool       *pgxpool.Pool
+	pools      pools
 	listen     *pgx.ConnConfig
 	timing     rollout.Timing
+	required   map[string]rollout.Required
 	timeouts   timeouts
 	failpoints *failpoint.Set
 	log        *slog.Logger
 	clock      clockwork.Clock
-	sender     string        // names this Store in its notifications
-	readers    chan struct{} // as many as may read events at once
+	sender     string // names this Store in its notifications
+	auditKeep  time.Duration
+	pruneTime  time.Duration
+	pings      chan struct{} // one at a time
+	warned     atomic.Bool   // that no notifications come
 }
 
 type timeouts struct{ call, lock, idle time.Duration }
@@ -83,21 +98,22 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
-	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
-		timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+		auditKeep: o.AuditKeep, pruneTime: o.PruneTime, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = s.timeouts.call
 	}
-	config.MaxConns = max(config.MaxConns, 8)
-	s.readers = make(chan struct{}, config.MaxConns/4)
+	if s.auditKeep != 0 && s.auditKeep < MinAuditKeep {
+		return nil, fmt.Errorf("events are kept for at least %s, or for ever", MinAuditKeep)
+	}
 	config.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
 		conn.TypeMap().RegisterType(&pgtype.Type{Name: "timestamptz", OID: pgtype.TimestamptzOID,
 			Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC}})
 		return nil
 	}
-	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
-		return nil, fmt.Errorf("make the database pool: %w", err)
+	if s.pools, err = openPools(ctx, config, o.Connections); err != nil {
+		return nil, fmt.Errorf("make the database pools: %w", err)
 	}
 	return s, nil
 }
@@ -109,7 +125,7 @@ func (s *Store) fillDefaults() {
 	for _, d := range []struct {
 		set      *time.Duration
 		fallback time.Duration
-	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 1500 * time.Millisecond}} {
+	}{{&s.timeouts.call, 5 * time.Second}, {&s.timeouts.lock, 2 * time.Second}, {&s.timeouts.idle, 1500 * time.Millisecond}, {&s.pruneTime, 250 * time.Millisecond}} {
 		if *d.set <= 0 {
 			*d.set = d.fallback
 		}
@@ -126,10 +142,17 @@ func (s *Store) fillDefaults() {
 func (s *Store) Timing() rollout.Timing { return s.timing }
 
 // Close ends all connections, waiting for calls that still run.
-func (s *Store) Close() { s.pool.Close() }
+func (s *Store) Close() { s.pools.close() }
 
-// Ping asks whether the database answers and has our schema; the error wraps [ErrUnavailable] when it does not.
+// Ping asks whether the database answers and has our schema; the error wraps [ErrUnavailable] when it does not. However
+// many ask, it takes one connection.
 func (s *Store) Ping(ctx context.Context) error {
+	select {
+	case s.pings <- struct{}{}:
+		defer func() { <-s.pings }()
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
+	}
 	var answered bool
 	err := s.view(ctx, func(b *batch) {
 		b.row(`SELECT true FROM event_counter`, func(row pgx.Row) error { return row.Scan(&answered) })

@@ -76,7 +76,7 @@ func (s *Store) resolve(ctx context.Context, t turn, doubt *doubtError) (*keyRec
 		if err == nil || fateOf(err) == final {
 			return record, translate(err)
 		}
-		s.pool.Reset()
+		s.pools.reset()
 		if s.pause(ctx, try) != nil {
 			return nil, fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrOutcomeUnknown, err)
 		}

@@ -70,7 +70,7 @@ func came(e rollout.Environment, revision int64, wait WaitFor) bool {
 	switch {
 	case e.Revision < revision:
 		return false
-	case wait == WaitCommitted || e.Revision > revision || s == nil:
+	case wait == WaitCommitted || !e.CarriesOn(revision) || s == nil: // a repair is waited for in the place of what it carries on
 		return true
 	case wait == WaitDrained:
 		return s.DrainedAt != nil

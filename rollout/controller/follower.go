@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -18,20 +17,22 @@ import (
 // on the node what [rollout.Decide] lists for it, and records the receipts.
 type Follower struct {
 	Options
+	hand    hand
 	log     *slog.Logger
 	lanes   *lanes
 	backoff *backoff
 
-	mu   sync.Mutex
-	seen map[string]int64           // the version of each environment that the poll last asked a pass for
-	last map[string]rollout.Receipt // the receipt last recorded
-	next map[string]clockwork.Timer // the pass that a deadline asks for
+	mu      sync.Mutex
+	seen    map[string]int64           // the version of each environment that the poll last asked a pass for
+	last    map[string]rollout.Receipt // the receipt last recorded
+	next    map[string]clockwork.Timer // the pass that a deadline asks for
+	strange map[string]string          // what was last logged of environments that are not as they should be
 }
 
 // NewFollower makes a follower; Run starts it.
 func NewFollower(o Options) *Follower {
-	f := &Follower{Options: o, log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
-		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}}
+	f := &Follower{Options: o, hand: o.hand(o.Local, o.Node, 0), log: o.Log.With("loop", "follower", "node", o.Node.Name), backoff: newBackoff(o.Random),
+		seen: map[string]int64{}, last: map[string]rollout.Receipt{}, next: map[string]clockwork.Timer{}, strange: map[string]string{}}
 	f.lanes = newLanes(f.pass)
 	return f
 }
@@ -78,18 +79,14 @@ func (f *Follower) poll(ctx context.Context) error {
 	if err := f.Store.Heartbeat(call, f.Node, 2*f.Poll); err != nil {
 		return err
 	}
+	served := f.environments()
 	versions, err := f.Store.Versions(call)
 	if err != nil {
 		return err
 	}
+	due := f.changed(versions)
+	f.tellUnknown(call, served, versions)
 	f.mu.Lock()
-	var due []string
-	for name, version := range versions {
-		if at, ok := f.seen[name]; !ok || at < version {
-			due = append(due, name)
-			f.seen[name] = version
-		}
-	}
 	known := maps.Clone(f.last)
 	f.mu.Unlock()
 	for name, receipt := range known {
@@ -101,6 +98,30 @@ func (f *Follower) poll(ctx context.Context) error {
 		f.lanes.run(ctx, name, nil)
 	}
 	return nil
+}
+
+// changed lists the environments whose version is another one than at the last look. One that is lower, or gone, is of
+// a database that was restored from a copy.
+func (f *Follower) changed(versions map[string]int64) (due []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for name, version := range versions {
+		at, ok := f.seen[name]
+		if ok && version < at {
+			f.Hub.Rewind(name)
+		}
+		if !ok || version != at {
+			due = append(due, name)
+			f.seen[name] = version
+		}
+	}
+	for name := range f.seen {
+		if _, known := versions[name]; !known {
+			f.Hub.Rewind(name)
+			delete(f.seen, name)
+		}
+	}
+	return due
 }
 
 // pass brings the node to where the environment's route is. When it fails it is tried again, ever more rarely; a
@@ -132,23 +153,23 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 		}
 		e, now = &loaded, at
 	}
-	if !slices.ContainsFunc(e.Nodes, func(n rollout.Node) bool {
-		return n.Router == f.Node.Router && n.Name == f.Node.Name && n.Incarnation == f.Node.Incarnation
-	}) {
+	if !f.hand.knownIn(*e) {
 		return nil // not known yet, or the name is another process's: the next heartbeat tells
 	}
+	f.tellForeign(*e)
 	facts, actErr := f.act(ctx, *e, now)
 	receipt, err := f.observeFor(ctx, *e, actErr)
 	if err != nil {
 		return errors.Join(actErr, err)
 	}
 	if receipt != nil {
+		f.tellAstray(*e, *receipt)
 		facts.Receipts = []rollout.Receipt{*receipt}
 	}
 	if facts.Empty() {
 		return actErr
 	}
-	after, err := f.record(ctx, name, facts)
+	after, err := f.hand.record(ctx, name, facts)
 	if err != nil {
 		return errors.Join(actErr, err)
 	}
@@ -157,14 +178,37 @@ func (f *Follower) follow(ctx context.Context, name string, e *rollout.Environme
 	return actErr
 }
 
-func (f *Follower) record(ctx context.Context, name string, facts rollout.Facts) (rollout.Environment, error) {
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	after, err := f.Store.Record(call, name, 0, facts)
-	if err != nil {
-		return after, err
+// act does what is to be done on the node, and has the loop wake at the next deadline.
+func (f *Follower) act(ctx context.Context, e rollout.Environment, now time.Time) (rollout.Facts, error) {
+	seen := f.witness(ctx, e)
+	actions := rollout.Decide(seen, now)
+	for _, a := range actions {
+		if a.Kind == rollout.ActWake {
+			f.wakeAt(ctx, e.Name, a.At.Sub(now))
+		}
 	}
-	return after, f.hitRecorded(call, facts)
+	facts, err := f.hand.act(ctx, seen, actions)
+	if err != nil {
+		return facts, err
+	}
+	o, err := f.hand.observe(ctx, e.Name)
+	if err != nil {
+		return facts, err
+	}
+	return facts, f.hand.removeUnknown(ctx, e, o)
+}
+
+// witness is the environment as this node sees itself in it. Where it cannot be read now, the record has to do: no
+// rollback waits for a look, and the one that follows tells the error.
+func (f *Follower) witness(ctx context.Context, e rollout.Environment) rollout.Environment {
+	if e.DeletedAt != nil { // what is left of it is told by the record
+		return e
+	}
+	o, err := f.hand.observe(ctx, e.Name)
+	if err != nil {
+		return e
+	}
+	return e.Witnessed(f.Node, o.Receipt, o.Staged)
 }
 
 // newer says whether the node was already recorded at a later revision than e: then e is an old message.
@@ -189,40 +233,6 @@ func (f *Follower) noteRecorded(name string, receipt *rollout.Receipt, facts rol
 	if receipt != nil {
 		f.last[name] = *receipt
 	}
-}
-
-// observeFor reads the node, and returns a receipt when it tells something that the environment does not know yet.
-func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failure error) (*rollout.Receipt, error) {
-	if e.DeletedAt != nil {
-		return nil, nil
-	}
-	call, cancel := context.WithTimeout(ctx, f.CallTimeout)
-	defer cancel()
-	r, err := f.observe(call, e.Name)
-	if err != nil {
-		return nil, err
-	}
-	if failure != nil {
-		r.Error = failure.Error()
-	}
-	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) {
-		f.noteRecorded(e.Name, &r, rollout.Facts{})
-		return nil, nil
-	}
-	return &r, nil
-}
-
-// observe reads what this node does in the environment.
-func (f *Follower) observe(ctx context.Context, environment string) (rollout.Receipt, error) {
-	o, err := f.Local.Observe(ctx, environment)
-	o.Router, o.Node, o.Incarnation = f.Node.Router, f.Node.Name, f.Node.Incarnation
-	return o.Receipt, err
-}
-
-// sameReceipt compares what was seen, not when.
-func sameReceipt(a, b rollout.Receipt) bool {
-	return a.Incarnation == b.Incarnation && a.Revision == b.Revision && a.SpecVersion == b.SpecVersion && a.Hash == b.Hash &&
-		a.Error == b.Error && maps.Equal(a.InFlight, b.InFlight)
 }
 
 // wakeAt asks for another pass after the pause, when a deadline allows what was not allowed before.

@@ -38,6 +38,13 @@ func (h *Hub) Publish(e rollout.Environment) {
 	h.sendLocked(e.Name, &e)
 }
 
+// Rewind forgets what was told of the environment: the database went back behind it, and what it says now counts.
+func (h *Hub) Rewind(environment string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.latest, environment)
+}
+
 // Hint tells that something about the environment changed, of which nothing is known here.
 func (h *Hub) Hint(environment string) {
 	h.mu.Lock()

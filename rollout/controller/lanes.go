@@ -15,6 +15,7 @@ type lanes struct {
 	mu      sync.Mutex
 	wait    sync.WaitGroup
 	running map[string]*lane
+	drained bool // no pass begins any more
 }
 
 type lane struct {
@@ -30,7 +31,7 @@ func newLanes(pass func(ctx context.Context, name string, e *rollout.Environment
 func (l *lanes) run(ctx context.Context, name string, e *rollout.Environment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if ctx.Err() != nil {
+	if l.drained || ctx.Err() != nil {
 		return
 	}
 	if busy := l.running[name]; busy != nil {
@@ -56,4 +57,9 @@ func (l *lanes) run(ctx context.Context, name string, e *rollout.Environment) {
 }
 
 // drain waits until no pass runs; call it when ctx has ended.
-func (l *lanes) drain() { l.wait.Wait() }
+func (l *lanes) drain() {
+	l.mu.Lock()
+	l.drained = true
+	l.mu.Unlock()
+	l.wait.Wait()
+}

@@ -3,14 +3,13 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"viridian/failpoint"
-	"viridian/registry"
 	"viridian/rollout"
-	"viridian/router"
 )
 
 // memory is a Store that keeps everything in memory and is as strict as the real one about leases.
@@ -22,9 +21,12 @@ type memory struct {
 	leases map[string]Lease
 	holder map[string]string
 	nodes  []rollout.Node
-	down   bool // every call fails
-	calls  int
-	events []rollout.Event
+	// required are the policies that the installation has.
+	required map[string]rollout.Required
+	down     bool // every call fails
+	calls    int
+	beats    int // heartbeats of fleets' nodes that were written
+	events   []rollout.Event
 }
 
 func newMemory(fp *failpoint.Set) *memory {
@@ -42,7 +44,8 @@ func (m *memory) begin() error {
 
 func (m *memory) load(name string) rollout.Environment {
 	e := m.envs[name]
-	e.Nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(n rollout.Node) bool { return n.Removed })
+	e.Nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(n rollout.Node) bool { return n.Removed || !slices.Contains(e.Spec.Routers, n.Router) })
+	e.Required = m.required
 	return e
 }
 
@@ -58,7 +61,7 @@ func (m *memory) save(t rollout.Transition) rollout.Environment {
 	}
 	m.envs[e.Name] = e
 	m.events = append(m.events, t.Events...)
-	return e
+	return m.load(e.Name)
 }
 
 func (m *memory) Environment(_ context.Context, name string) (rollout.Environment, time.Time, error) {
@@ -165,6 +168,49 @@ func (m *memory) Heartbeat(_ context.Context, node rollout.Node, quiet time.Dura
 	return nil
 }
 
+func (m *memory) Enrol(_ context.Context, nodes []rollout.Node) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(); err != nil {
+		return err
+	}
+	for _, n := range nodes {
+		if m.find(n) < 0 {
+			n.SeenAt = time.Unix(0, 0)
+			m.nodes = append(slices.Clone(m.nodes), n)
+		}
+	}
+	return nil
+}
+
+func (m *memory) Pulse(_ context.Context, nodes []rollout.Node, fresh time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.begin(); err != nil {
+		return err
+	}
+	m.nodes = slices.Clone(m.nodes)
+	for _, n := range nodes {
+		i := m.find(n)
+		if i < 0 {
+			m.nodes = append(m.nodes, n)
+			i = len(m.nodes) - 1
+		}
+		old := m.nodes[i]
+		if old.Incarnation == n.Incarnation && !old.Removed && time.Since(old.SeenAt) < fresh {
+			continue
+		}
+		m.beats++
+		n.SeenAt = time.Now()
+		m.nodes[i] = n
+	}
+	return nil
+}
+
+func (m *memory) find(n rollout.Node) int {
+	return slices.IndexFunc(m.nodes, func(o rollout.Node) bool { return o.Router == n.Router && o.Name == n.Name })
+}
+
 func (m *memory) SignOff(_ context.Context, node rollout.Node) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -176,7 +222,7 @@ func (m *memory) SignOff(_ context.Context, node rollout.Node) error {
 	return m.begin()
 }
 
-func (m *memory) ClaimLeases(_ context.Context, holder string, ttl time.Duration) ([]Lease, error) {
+func (m *memory) ClaimLeases(_ context.Context, holder string, ttl time.Duration, except ...string) ([]Lease, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.begin(); err != nil {
@@ -188,6 +234,13 @@ func (m *memory) ClaimLeases(_ context.Context, holder string, ttl time.Duration
 		l, held := m.leases[name], m.holder[name]
 		expired := !now.Before(l.ExpiresAt)
 		if held != holder && !expired {
+			continue
+		}
+		if slices.Contains(except, name) {
+			if held == holder {
+				l.ExpiresAt = time.Time{}
+				m.leases[name] = l
+			}
 			continue
 		}
 		if held != holder || expired {
@@ -216,140 +269,41 @@ func (m *memory) ReleaseLeases(_ context.Context, holder string) error {
 
 func (m *memory) Prune(context.Context) error { return nil }
 
-// node is a router of one node that keeps its table over restarts, as a state file would.
-type node struct {
-	mu     sync.Mutex
-	name   string
-	routes map[string]rollout.Route
-	staged map[string][]int
-	fail   error // every call fails
-	full   bool  // its disk is: what is staged is known, and not durable
+// backup is a copy of everything that the store keeps; restore puts one in its place.
+func (m *memory) backup() *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return &memory{envs: maps.Clone(m.envs), groups: maps.Clone(m.groups), leases: maps.Clone(m.leases),
+		holder: maps.Clone(m.holder), nodes: slices.Clone(m.nodes), events: slices.Clone(m.events)}
 }
 
-func newNode(name string) *node {
-	return &node{name: name, routes: map[string]rollout.Route{}, staged: map[string][]int{}}
+func (m *memory) restore(b *memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.envs, m.groups, m.leases = maps.Clone(b.envs), maps.Clone(b.groups), maps.Clone(b.leases)
+	m.holder, m.nodes, m.events = maps.Clone(b.holder), slices.Clone(b.nodes), slices.Clone(b.events)
 }
 
-func (n *node) Stage(_ context.Context, _ router.Fence, r rollout.Route, g rollout.Generation) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(g.Groups) == 0 {
-		return fmt.Errorf("no groups")
+// kinds counts the events of each kind.
+func (m *memory) kinds() map[string]int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := map[string]int{}
+	for _, e := range m.events {
+		out[e.Kind]++
 	}
-	if !slices.Contains(n.staged[r.Environment], g.Number) {
-		n.staged[r.Environment] = append(n.staged[r.Environment], g.Number)
-	}
-	if n.full {
-		return fmt.Errorf("no space left on device")
-	}
-	return n.fail
+	return out
 }
 
-func (n *node) Apply(_ context.Context, _ router.Fence, r rollout.Route) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.fail != nil {
-		return n.fail
-	}
-	if n.routes[r.Environment].Revision > r.Revision {
-		return router.ErrStale
-	}
-	for _, number := range r.Weights.Numbers() {
-		if !slices.Contains(n.staged[r.Environment], number) {
-			return router.ErrNotStaged
-		}
-	}
-	n.routes[r.Environment] = r
-	return nil
+// change edits an environment behind everybody's back.
+func (m *memory) change(name string, fn func(*rollout.Environment)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.envs[name]
+	e.Generations = slices.Clone(e.Generations)
+	fn(&e)
+	e.Version++
+	m.envs[name] = e
 }
 
-func (n *node) Observe(_ context.Context, name string) (router.Observation, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	r := n.routes[name]
-	return router.Observation{Staged: slices.Clone(n.staged[name]), Receipt: rollout.Receipt{Node: n.name,
-		Revision: r.Revision, SpecVersion: r.SpecVersion, Hash: r.Hash(), Weights: r.Weights, Grade: rollout.GradeFenced}}, nil
-}
-
-func (n *node) Remove(_ context.Context, _ router.Fence, name string, number int) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.routes[name].Weights.Carries(number) {
-		return router.ErrInUse
-	}
-	n.staged[name] = slices.DeleteFunc(n.staged[name], func(s int) bool { return s == number })
-	return n.fail
-}
-
-func (n *node) Forget(_ context.Context, _ router.Fence, name string) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.staged[name]) > 0 || n.routes[name].Weights.Sum() > 0 {
-		return router.ErrInUse
-	}
-	delete(n.routes, name)
-	delete(n.staged, name)
-	return n.fail
-}
-
-func (n *node) serves(name string) []int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.routes[name].Weights.Numbers()
-}
-
-// healthyRegistry finds every instance healthy, and counts what it was asked.
-type healthyRegistry struct {
-	mu        sync.Mutex
-	announced map[int]bool
-	refused   int // this generation is not taken
-	watching  int
-}
-
-func (r *healthyRegistry) Register(_ context.Context, _ rollout.Spec, g rollout.Generation) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if g.Number == r.refused {
-		return fmt.Errorf("generation %d is refused", g.Number)
-	}
-	r.announced[g.Number] = true
-	return nil
-}
-
-func (r *healthyRegistry) Deregister(_ context.Context, _ rollout.Spec, g rollout.Generation) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.announced, g.Number)
-	return nil
-}
-
-func (r *healthyRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Generation, report func([]rollout.Reading)) error {
-	r.mu.Lock()
-	r.watching++
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		r.watching--
-		r.mu.Unlock()
-	}()
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
-	for {
-		var readings []rollout.Reading
-		for _, group := range g.Groups {
-			readings = append(readings, rollout.Reading{Service: group.Service, Healthy: len(group.Instances), Total: len(group.Instances)})
-		}
-		report(readings)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-	}
-}
-
-var (
-	_ Store             = (*memory)(nil)
-	_ router.Router     = (*node)(nil)
-	_ registry.Registry = (*healthyRegistry)(nil)
-)
+var _ Store = (*memory)(nil)

@@ -24,6 +24,9 @@ type Options struct {
 	// Local is this replica's own router, and Node its node there.
 	Local router.Router
 	Node  rollout.Node
+	// Fleets are the routers whose nodes are not replicas, by name. Contacts tells how this process gets on with those.
+	Fleets   map[string]Fleet
+	Contacts *Contacts
 	// Registries are the drivers by name.
 	Registries map[string]registry.Registry
 

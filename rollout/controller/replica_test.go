@@ -28,7 +28,8 @@ type replica struct {
 	followed chan error
 }
 
-func startReplica(t *testing.T, store *memory, n *node, incarnation string, fp *failpoint.Set) *replica {
+// startReplica starts one; options change what its loops are made of.
+func startReplica(t *testing.T, store *memory, n *node, incarnation string, fp *failpoint.Set, options ...func(*Options)) *replica {
 	t.Helper()
 	r := &replica{t: t, store: store, node: n, reg: &healthyRegistry{announced: map[int]bool{}}, followed: make(chan error, 1)}
 	o := Options{Store: store, Hub: NewHub(), Clock: clockwork.NewRealClock(), Random: func() float64 { return 0.5 },
@@ -36,6 +37,9 @@ func startReplica(t *testing.T, store *memory, n *node, incarnation string, fp *
 		Node:       rollout.Node{Router: "builtin", Name: n.name, Incarnation: incarnation},
 		Registries: map[string]registry.Registry{"static": r.reg},
 		LeaseTTL:   DefaultLeaseTTL, Poll: DefaultPoll, CallTimeout: DefaultCallTimeout}
+	for _, change := range options {
+		change(&o)
+	}
 	r.service = NewService(o)
 	ctx, cancel := context.WithCancel(t.Context())
 	r.cancel = cancel

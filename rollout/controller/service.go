@@ -21,7 +21,12 @@ func NewService(o Options) *Service { return &Service{Options: o} }
 func (s *Service) transact(ctx context.Context, cmd Command, decide Decision) (Outcome, error) {
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.CallTimeout)
 	defer cancel()
-	out, err := s.Store.Transact(call, cmd, decide)
+	out, err := s.Store.Transact(call, cmd, func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
+		if err := refuseForeign(e); err != nil {
+			return rollout.Transition{}, err
+		}
+		return decide(e, now)
+	})
 	if err == nil && !out.Replayed {
 		s.Hub.Publish(out.Environment)
 	}
@@ -30,12 +35,18 @@ func (s *Service) transact(ctx context.Context, cmd Command, decide Decision) (O
 
 // CreateEnvironment makes a new environment, or takes up the name of a deleted one.
 func (s *Service) CreateEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
+	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+		return Outcome{}, err
+	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.Create(cmd, now) })
 }
 
 // PutEnvironment replaces the spec of an environment, or creates it.
 func (s *Service) PutEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
+	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+		return Outcome{}, err
+	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
 			if e.Name == "" || e.DeletedAt != nil {
@@ -69,6 +80,9 @@ func (s *Service) PlanPromotion(ctx context.Context, environment string, cmd rol
 	call, cancel := context.WithTimeout(ctx, s.CallTimeout)
 	defer cancel()
 	e, now, err := s.Store.Environment(call, environment)
+	if err == nil {
+		err = refuseForeign(e)
+	}
 	if err != nil {
 		return rollout.Plan{}, e, now, err
 	}
@@ -131,6 +145,18 @@ func (s *Service) ReleaseAutomation(ctx context.Context, environment string, act
 func (s *Service) SetRetention(ctx context.Context, environment string, cmd rollout.RetentionCommand, key *IdempotencyKey) (Outcome, error) {
 	return s.transact(ctx, Command{Environment: environment, Generations: []int{cmd.Generation}, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.Retain(cmd, now) })
+}
+
+// refuseForeign keeps this program from deciding on what a newer one wrote.
+func refuseForeign(e rollout.Environment) error {
+	why := e.Foreign()
+	if why == "" {
+		return nil
+	}
+	refusal := rollout.Refuse(rollout.Unavailable, "a newer version of Viridian wrote what this replica does not understand: "+why,
+		"ask a replica of the newer version, or upgrade this one")
+	refusal.Revision = e.Revision
+	return refusal
 }
 
 // named leaves out the zeros, which name no generation.

@@ -29,10 +29,17 @@ type Store interface {
 	// Heartbeat records that the node is alive, and brings it back when it was removed. It is ErrNameTaken, and nothing
 	// is recorded, while another incarnation of the name was heard of within quiet.
 	Heartbeat(ctx context.Context, node rollout.Node, quiet time.Duration) error
+	// Enrol makes the nodes known that are not, as never heard of. One that was taken out stays so.
+	Enrol(ctx context.Context, nodes []rollout.Node) error
+	// Pulse records that nodes which are no replicas have answered. Each is in the incarnation that it says from now on,
+	// and is back when it was removed. Of a node that was heard of within fresh in this incarnation nothing is written.
+	Pulse(ctx context.Context, nodes []rollout.Node, fresh time.Duration) error
 	// SignOff removes the node, as an operator would.
 	SignOff(ctx context.Context, node rollout.Node) error
-	// ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over.
-	ClaimLeases(ctx context.Context, holder string, ttl time.Duration) ([]Lease, error)
+	// ClaimLeases renews the holder's leases and claims those that nobody holds or whose time is over, also of a deleted
+	// environment that a node of a fleet has yet to forget. Those of except are left to others, and given back at once
+	// when the holder has them.
+	ClaimLeases(ctx context.Context, holder string, ttl time.Duration, except ...string) ([]Lease, error)
 	// ReleaseLeases ends the holder's leases at once.
 	ReleaseLeases(ctx context.Context, holder string) error
 	// Prune deletes idempotency records whose time is over.

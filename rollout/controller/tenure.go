@@ -24,25 +24,45 @@ type tenure struct {
 	end  context.CancelFunc
 
 	mu       sync.Mutex
+	trusted  time.Time // when the lease can no longer be trusted
 	deadline clockwork.Timer
 	alarm    clockwork.Timer
 	watches  map[int]*watch
+	// attendants see to the nodes of the environment's fleets.
+	attendants map[nodeKey]*attendant
+	warned     map[string]bool
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
 	ctx, cancel := context.WithCancel(parent)
-	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, watches: map[int]*watch{}}
+	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, trusted: trusted, watches: map[int]*watch{},
+		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}}
 	t.deadline = w.Clock.AfterFunc(trusted.Sub(w.Clock.Now()), cancel)
 	return t
 }
 
 // prolong moves the end of trust; false when it had already come.
 func (t *tenure) prolong(trusted time.Time) bool {
-	if t.ctx.Err() != nil {
+	if !t.alive() {
 		return false
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.trusted = trusted
 	t.deadline.Reset(trusted.Sub(t.w.Clock.Now()))
 	return true
+}
+
+// alive says whether the lease can be trusted at this moment. A process that was stopped, and goes on, may come here
+// before its timer has fired.
+func (t *tenure) alive() bool {
+	t.mu.Lock()
+	over := !t.w.Clock.Now().Before(t.trusted)
+	t.mu.Unlock()
+	if over {
+		t.end()
+	}
+	return t.ctx.Err() == nil
 }
 
 // work does what the environment needs now: announces, settles, takes back, and keeps the watches. A registry that
@@ -54,6 +74,11 @@ func (t *tenure) work() error {
 	if err != nil {
 		return err
 	}
+	if why := loaded.Foreign(); why != "" {
+		t.w.leave(t, why)
+		return nil
+	}
+	t.dispatch(loaded, now, true)
 	driver := t.w.Registries[loaded.Spec.Registry]
 	if driver == nil {
 		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
@@ -72,6 +97,7 @@ func (t *tenure) work() error {
 			t.wakeAt(a.At.Sub(now))
 		}
 	}
+	facts.Receipts = t.unattended(loaded)
 	facts.Readings = t.takeReadings(loaded)
 	if facts.Empty() && !settle {
 		return failed
@@ -114,6 +140,9 @@ func (t *tenure) announce(e rollout.Environment, driver registry.Registry, a rol
 	}
 	if err := t.w.Failpoints.Hit(call, before); err != nil {
 		return err
+	}
+	if !t.alive() {
+		return t.ctx.Err()
 	}
 	if err := act(call, e.Spec, g); err != nil {
 		return fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err)

@@ -11,24 +11,33 @@ import (
 )
 
 // Worker does the work that only one replica may do for an environment: it claims leases, and for each one holds a
-// [tenure] that announces, watches and settles.
+// [tenure] that announces, watches, settles, and has the nodes of fleets attended. Beside that it keeps a [patrol] of
+// each of those nodes.
 type Worker struct {
 	Options
 	log     *slog.Logger
 	backoff *backoff
 	lanes   *lanes
+	relays  *lanes
+	patrols map[nodeKey]*patrol
+	news    chan struct{} // holds one: heartbeats are to be recorded at once
 
 	mu       sync.Mutex
+	closed   bool
 	tenures  map[string]*tenure
 	versions map[string]int64
+	left     map[string]int64 // environments left to newer programs, by the version at which they were looked at
 	wait     sync.WaitGroup
 }
 
 // NewWorker makes a worker; Run starts it.
 func NewWorker(o Options) *Worker {
 	w := &Worker{Options: o, log: o.Log.With("loop", "worker", "node", o.Node.Name), backoff: newBackoff(o.Random),
-		tenures: map[string]*tenure{}, versions: map[string]int64{}}
-	w.lanes = newLanes(w.pass)
+		tenures: map[string]*tenure{}, versions: map[string]int64{}, left: map[string]int64{}, news: make(chan struct{}, 1)}
+	if w.Contacts == nil {
+		w.Contacts = NewContacts()
+	}
+	w.lanes, w.relays, w.patrols = newLanes(w.pass), newLanes(w.relay), w.patrolsOf()
 	return w
 }
 
@@ -36,6 +45,7 @@ func NewWorker(o Options) *Worker {
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.Hub.Subscribe("", func(name string, e *rollout.Environment) { w.heard(ctx, name, e) })()
 	defer w.close(ctx)
+	w.patrol(ctx)
 	ticker := w.Clock.NewTicker(w.LeaseTTL / 3)
 	defer ticker.Stop()
 	pruned := time.Time{}
@@ -61,8 +71,10 @@ func (w *Worker) Run(ctx context.Context) error {
 }
 
 // heard asks for a pass over an environment that changed in this process. While a switch is on its way to the nodes, the
-// pass waits a little: it would only compete for the database with those that the caller waits for.
+// pass waits a little: it would only compete for the database with those that the caller waits for. The nodes of fleets
+// are among those, and hear of it at once.
 func (w *Worker) heard(ctx context.Context, name string, e *rollout.Environment) {
+	w.toNodes(ctx, name, e)
 	if e != nil && e.Switch != nil && e.Switch.Status == rollout.Committed {
 		w.Clock.AfterFunc(giveWay, func() { w.lanes.run(ctx, name, nil) })
 		return
@@ -81,7 +93,7 @@ func (w *Worker) renew(ctx context.Context) error {
 	attempt := w.Clock.Now()
 	call, cancel := context.WithTimeout(ctx, min(w.CallTimeout, w.LeaseTTL/2))
 	defer cancel()
-	leases, err := w.Store.ClaimLeases(call, w.holder(), w.LeaseTTL)
+	leases, err := w.Store.ClaimLeases(call, w.holder(), w.LeaseTTL, w.leftAlone()...)
 	if err != nil {
 		return err
 	}
@@ -107,11 +119,12 @@ func (w *Worker) renew(ctx context.Context) error {
 	}
 	w.mu.Unlock()
 	for name, version := range versions {
-		if before[name] < version {
+		if before[name] != version { // lower, when the database was restored from a copy
+			w.toNodes(ctx, name, nil)
 			w.lanes.run(ctx, name, nil)
 		}
 	}
-	return nil
+	return w.lookAgain(call, versions)
 }
 
 // hold begins a tenure for a new term, or prolongs the one that runs.
@@ -127,20 +140,19 @@ func (w *Worker) hold(ctx context.Context, lease Lease, trusted time.Time) {
 	w.log.Debug("lease held", "environment", lease.Environment, "term", lease.Term)
 	t := newTenure(ctx, w, lease, trusted)
 	w.tenures[lease.Environment] = t
+	w.relays.run(ctx, lease.Environment, nil)
 	w.lanes.run(ctx, lease.Environment, nil)
 }
 
 // pass does one environment's work if its lease is held, on what the database says by its own time.
 func (w *Worker) pass(ctx context.Context, name string, _ *rollout.Environment) {
-	w.mu.Lock()
-	t := w.tenures[name]
-	w.mu.Unlock()
-	if t == nil || t.ctx.Err() != nil {
+	t := w.tenure(name)
+	if t == nil {
 		return
 	}
 	err := t.work()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || t.ctx.Err() != nil: // whoever holds the lease now goes on
 	case err == nil:
 		w.backoff.worked(w.log, name)
 	default:
@@ -157,11 +169,13 @@ func (w *Worker) prune(ctx context.Context) error {
 // close ends all tenures, and gives the leases back so that another replica goes on at once.
 func (w *Worker) close(ctx context.Context) {
 	w.mu.Lock()
+	w.closed = true
 	for _, t := range w.tenures {
 		t.end()
 	}
 	w.mu.Unlock()
 	w.lanes.drain()
+	w.relays.drain()
 	w.wait.Wait()
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(w.CallTimeout, 2*time.Second))
 	defer cancel()

@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 
@@ -12,7 +13,8 @@ import (
 
 // Apply makes the proxy do what the route says and then writes the state file. From its return on, no request that
 // begins is answered by a generation without weight. An error after the swap (a full disk) leaves the traffic moved,
-// so that a rollback needs no disk; [Router.Observe] goes on to report what the file says until Apply succeeds.
+// so that a rollback needs no disk; [Router.Observe] goes on to report what the file says until Apply succeeds. An Apply
+// that is refused makes durable what serves instead, so that it can be told and mended.
 func (r *Router) Apply(ctx context.Context, _ router.Fence, route rollout.Route) error {
 	if err := r.failpoints.Hit(ctx, failpoint.ApplyBefore); err != nil {
 		return err
@@ -21,7 +23,10 @@ func (r *Router) Apply(ctx context.Context, _ router.Fence, route rollout.Route)
 		return err
 	}
 	env, err := r.swap(route)
-	if err != nil {
+	switch {
+	case errors.Is(err, router.ErrStale), errors.Is(err, router.ErrDiverged):
+		return errors.Join(err, r.persist(ctx, env))
+	case err != nil:
 		return err
 	}
 	if err := r.failpoints.Hit(ctx, failpoint.ApplySwapped); err != nil {
@@ -31,7 +36,8 @@ func (r *Router) Apply(ctx context.Context, _ router.Fence, route rollout.Route)
 	return r.persist(ctx, env)
 }
 
-// swap is the flip: it holds the route against the fence and swaps the table.
+// swap is the flip: it holds the route against the fence and swaps the table. The environment is returned with an error
+// of the fence, too.
 func (r *Router) swap(route rollout.Route) (*environment, error) {
 	env, err := r.lock(route.Environment)
 	if err != nil {
@@ -39,10 +45,10 @@ func (r *Router) swap(route rollout.Route) (*environment, error) {
 	}
 	defer env.mu.Unlock()
 	if route.Revision < env.route.Revision {
-		return nil, stale(env, route.Revision)
+		return env, stale(env, route.Revision)
 	}
 	if route.Revision == env.route.Revision && route.Hash() != env.route.Hash() {
-		return nil, fmt.Errorf("environment %s, revision %d: %w", env.name, route.Revision, router.ErrDiverged)
+		return env, fmt.Errorf("environment %s, revision %d: %w", env.name, route.Revision, router.ErrDiverged)
 	}
 	for _, n := range route.Weights.Numbers() {
 		if env.generations[n] == nil {

@@ -10,7 +10,8 @@ import (
 )
 
 // Observe tells what this node does in the environment. Revision, weights and spec version are those of the state
-// file, for what would be lost in a restart does not count; when the table is ahead of it, Error says so.
+// file, for what would be lost in a restart does not count; when the table is ahead of it, Error says so, and Fence is
+// the table's revision: nothing below that is applied.
 func (r *Router) Observe(_ context.Context, name string) (router.Observation, error) {
 	o := router.Observation{Receipt: rollout.Receipt{
 		Router: Name, Node: r.node, Incarnation: r.incarnation, At: r.clock.Now(), Grade: rollout.GradeFenced,
@@ -25,6 +26,9 @@ func (r *Router) Observe(_ context.Context, name string) (router.Observation, er
 	kept := env.persisted.route()
 	o.Revision, o.SpecVersion, o.Hash, o.Weights = kept.Revision, kept.SpecVersion, kept.Hash(), maps.Clone(kept.Weights)
 	o.Staged = env.numbers()
+	if env.route.Revision > kept.Revision {
+		o.Fence = env.route.Revision
+	}
 	for n, g := range env.generations {
 		if open := int(g.open.Load()); open > 0 && !env.route.Weights.Carries(n) {
 			if o.InFlight == nil {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -44,6 +46,7 @@ type Router struct {
 	buffers    bufferPool
 
 	table   atomic.Pointer[table]
+	sealed  atomic.Bool   // the state files are another process's, see Seal
 	changed chan struct{} // wakes Run when what is to be probed may have changed
 
 	mu           sync.Mutex // guards what follows, and is held while a table is built
@@ -57,8 +60,8 @@ var (
 	_ router.Measurer = (*Router)(nil)
 )
 
-// New makes a Router that serves what the state files say. A state file that cannot be read is put aside with a name
-// ending in ".bad" and logged; [Router.Loaded] counts them. An error is a missing option or a folder that cannot be
+// New makes a Router that serves what the state files say. A state file that cannot be read is logged, and put aside
+// with a name ending in ".bad" when it is damaged: its environment is served again as soon as its route is applied; [Router.Loaded] counts them. An error is a missing option or a folder that cannot be
 // used.
 func New(o Options) (*Router, error) {
 	if o.Node == "" || o.Incarnation == "" || o.StateDir == "" {
@@ -98,7 +101,7 @@ func (r *Router) load() error {
 	for _, l := range loaded {
 		if l.err != nil {
 			r.bad[l.environment] = true
-			r.logger.Error("state file put aside, its environment is not served until its route is applied again",
+			r.logger.Error("state file cannot be read, its environment is not served until its route is applied again",
 				"environment", l.environment, "error", l.err)
 			continue
 		}
@@ -121,6 +124,13 @@ func (r *Router) Loaded() (environments, bad int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.environments), len(r.bad)
+}
+
+// Environments lists the environments that this node knows, from a state file or because somebody told of them.
+func (r *Router) Environments() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Keys(r.environments))
 }
 
 // Close cuts everything that is still open, stops what is draining and closes idle connections. It is for after the

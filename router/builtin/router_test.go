@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,13 +25,17 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(childEnv); dir != "" {
+		writeForEver(dir)
+		return
+	}
 	// net/http lingers half a second on a connection that it closes with unread data.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	routertest.Exercise(t, func(t testing.TB) routertest.Fixture {
+	routertest.Exercise(t, func(t testing.TB, _ []rollout.Route) routertest.Fixture {
 		n := startNode(t, t.TempDir())
 		return routertest.Fixture{Router: n.Router, Address: n.address, Restart: func() router.Router {
 			n.stop()

@@ -13,7 +13,9 @@ import (
 )
 
 // Stage makes the generation known and probed, in the table and in the state file. It refuses a generation without
-// instances, and other groups than those that were staged under the number before.
+// instances. Under one number there are other instances only when the database was restored from a copy, and gave the
+// number out a second time: those that nothing can reach any more give way to the new ones, and so do those whose
+// traffic the route means for the new ones. Others are refused until a route has taken their traffic away.
 func (r *Router) Stage(ctx context.Context, fence router.Fence, route rollout.Route, g rollout.Generation) error {
 	if err := errors.Join(checkServices(route.Services), checkGroups(g)); err != nil {
 		return err
@@ -36,14 +38,23 @@ func (r *Router) stageLocked(env *environment, fence router.Fence, route rollout
 		return stale(env, fence.Revision)
 	}
 	known := env.generations[g.Number]
-	if known != nil && !reflect.DeepEqual(endpoints(known.groups), endpoints(g.Groups)) {
-		return fmt.Errorf("generation %d of environment %s is staged with other groups", g.Number, env.name)
+	other := known != nil && !reflect.DeepEqual(endpoints(known.groups), endpoints(g.Groups))
+	serves := env.route.Weights.Carries(g.Number)
+	if other && serves && !route.Weights.Carries(g.Number) {
+		return fmt.Errorf("generation %d of environment %s serves here from other instances", g.Number, env.name)
 	}
-	if known == nil {
+	if known == nil || other {
 		env.generations[g.Number] = r.newGeneration(env.name, g.Number, g.Groups)
 	}
 	env.adoptSpec(route)
 	r.publish(env)
+	if other {
+		r.logger.Warn("other instances take the place of a generation that the database has lost", "environment", env.name, "generation", g.Number)
+		if serves {
+			r.startDrain(env, known)
+		}
+		known.transport.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -98,8 +109,10 @@ func (r *Router) Forget(ctx context.Context, fence router.Fence, name string) er
 		return fmt.Errorf("environment %s: %w", name, router.ErrInUse)
 	}
 	// The file goes first: an environment of the same name that is made right after must find its own file untouched.
-	if err := r.files.remove(name); err != nil {
-		return err
+	if !r.sealed.Load() {
+		if err := r.files.remove(name); err != nil {
+			return err
+		}
 	}
 	env.forgotten = true
 	r.mu.Lock()

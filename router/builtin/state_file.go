@@ -60,8 +60,9 @@ type loadedState struct {
 	err         error
 }
 
-// loadAll reads every state file, puts those that cannot be read aside, and clears away unfinished writes. A file put
-// aside in an earlier start counts as one that cannot be read until there is a new one.
+// loadAll reads every state file, puts damaged ones aside, and clears away unfinished writes. A file put aside in an
+// earlier start counts as one that cannot be read until there is a new one. Whatever is wrong with a file, the others
+// are served: only a folder that cannot be listed is an error.
 func (f stateFiles) loadAll() ([]loadedState, error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
@@ -73,9 +74,7 @@ func (f stateFiles) loadAll() ([]loadedState, error) {
 	for _, e := range entries {
 		file := e.Name()
 		if name, ok := environmentOf(file, tempSuffix); ok {
-			if err := os.Remove(f.path(name, tempSuffix)); err != nil {
-				return nil, err
-			}
+			_ = os.Remove(f.path(name, tempSuffix)) // the next write begins it anew
 		} else if name, ok := environmentOf(file, badSuffix); ok {
 			aside = append(aside, name)
 		} else if name, ok := environmentOf(file, stateSuffix); ok {
@@ -94,10 +93,10 @@ func (f stateFiles) loadAll() ([]loadedState, error) {
 func (f stateFiles) load(name string) loadedState {
 	l := loadedState{environment: name}
 	path := f.path(name, stateSuffix)
-	if l.content, l.err = os.ReadFile(path); l.err == nil {
-		l.state, l.err = decodeState(name, l.content)
+	if l.content, l.err = os.ReadFile(path); l.err != nil {
+		return l // the file may be as it should be
 	}
-	if l.err != nil {
+	if l.state, l.err = decodeState(name, l.content); l.err != nil {
 		l.err = errors.Join(l.err, os.Rename(path, f.path(name, badSuffix)))
 	}
 	return l
@@ -160,7 +159,15 @@ func (r *Router) persist(ctx context.Context, env *environment) error {
 	}
 }
 
+// write is skipped while the files are another process's, see [Router.Seal].
 func (r *Router) write(ctx context.Context, env *environment) error {
+	if r.sealed.Load() {
+		return nil
+	}
+	return r.writeFile(ctx, env)
+}
+
+func (r *Router) writeFile(ctx context.Context, env *environment) error {
 	env.mu.Lock()
 	s := env.state()
 	content, err := s.encode()

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -20,6 +21,7 @@ import (
 //	/         with the generation, in the body and in GenerationHeader
 //	/body     with the request's body
 //	/headers  with the request's Host and head, as it arrived
+//	/drip     with a few lines, over a quarter of a second
 //	/slow     with "begun", and with "done" after Release
 //	/sse      with one event, and with another one after Release
 //	/ws       with each message of a WebSocket, sent back
@@ -43,6 +45,7 @@ func NewBackend(t testing.TB, generation int) *Backend {
 		_, _ = fmt.Fprintf(w, "%s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Host)
 		_ = r.Header.Write(w)
 	})
+	mux.HandleFunc(SlowPath, drip)
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) { b.slow(w, r, "begun\n", "done\n") })
 	mux.HandleFunc("/sse", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -90,6 +93,23 @@ func (b *Backend) slow(w http.ResponseWriter, r *http.Request, beginning, end st
 	case <-b.release:
 		_, _ = io.WriteString(w, end)
 	case <-r.Context().Done():
+	}
+}
+
+// drip writes line after line.
+func drip(w http.ResponseWriter, r *http.Request) {
+	ticker := time.NewTicker(25 * time.Millisecond)
+	defer ticker.Stop()
+	for range 10 {
+		_, _ = io.WriteString(w, "drip\n")
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-r.Context().Done():
+			return
+		}
 	}
 }
 

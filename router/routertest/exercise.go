@@ -26,8 +26,9 @@ type Fixture struct {
 const patience = 20 * time.Second
 
 // Exercise runs the conformance suite. start gives each case a load balancer of its own, which knows nothing yet, and
-// ends it with the test.
-func Exercise(t *testing.T, start func(t testing.TB) Fixture) {
+// ends it with the test. It is told the environments and services that the case uses, as routes without weights, for a
+// load balancer that has to be configured for them.
+func Exercise(t *testing.T, start func(t testing.TB, routes []rollout.Route) Fixture) {
 	t.Helper()
 	for name, run := range map[string]func(*rig){
 		"FirstRoute":               firstRoute,
@@ -55,11 +56,17 @@ func Exercise(t *testing.T, start func(t testing.TB) Fixture) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			t.Cleanup(cancel)
-			run(&rig{T: t, Fixture: start(t), ctx: ctx, backends: map[int]*Backend{},
-				spec: rollout.Route{Environment: "shop", SpecVersion: 1, Drain: rollout.Duration(time.Minute),
-					Services: []rollout.RouteService{service("web", "shop.localhost")}}})
+			spec := rollout.Route{Environment: "shop", SpecVersion: 1, Drain: rollout.Duration(time.Minute),
+				Services: []rollout.RouteService{service("web", "shop.localhost")}}
+			spec.Services = append(spec.Services, moreServices[name]...)
+			run(&rig{T: t, Fixture: start(t, []rollout.Route{spec}), ctx: ctx, backends: map[int]*Backend{}, spec: spec})
 		})
 	}
+}
+
+// moreServices are what the environment of a case has besides the first one.
+var moreServices = map[string][]rollout.RouteService{
+	"ServicesFlipTogether": {service("api", "api.shop.localhost", "API2.shop.localhost")},
 }
 
 // rig is one case under way: a load balancer and the backends of one environment.

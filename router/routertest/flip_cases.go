@@ -203,7 +203,6 @@ func observeOfTheUnknown(r *rig) {
 }
 
 func servicesFlipTogether(r *rig) {
-	r.spec.Services = append(r.spec.Services, service("api", "api.shop.localhost", "API2.shop.localhost"))
 	r.stage(0, 1, 2)
 	for revision, generation := range []int{1, 2, 1} {
 		r.apply(int64(revision+1), all(generation))

@@ -16,17 +16,22 @@ import (
 // GenerationHeader is set by [Backend] in every answer.
 const GenerationHeader = "Generation"
 
+// SlowPath is where [Backend] takes its time over the body.
+const SlowPath = "/drip"
+
 // answerTimeout is how long one request may take before it counts as failed.
 const answerTimeout = 30 * time.Second
 
 // Load is steady traffic of GET requests. Its clients speak HTTP/1.1 over connections of their own and never repeat a
 // request, so that nothing a load balancer does wrong is hidden.
 type Load struct {
-	Address   string // host:port to connect to
-	Host      string
-	Path      string // "/" when empty
-	KeepAlive int    // clients that send one request after the other on one connection
-	Fresh     int    // clients that make a connection for each request
+	Address string // host:port to connect to
+	Host    string
+	Path    string // "/" when empty
+	// SlowEvery has each client ask for SlowPath in place of Path every so many requests; 0 for never.
+	SlowEvery int
+	KeepAlive int // clients that send one request after the other on one connection
+	Fresh     int // clients that make a connection for each request
 	// Identify tells which generation answered; nil takes GenerationHeader. Only answers of status 200 are asked.
 	Identify func(res *http.Response, body []byte) (int, error)
 }
@@ -79,7 +84,11 @@ func (t *Traffic) client(keepAlive bool) []Answer {
 	var out []Answer
 	c := &connection{load: t.load, keepAlive: keepAlive}
 	defer c.close()
-	for !t.stop.Load() {
+	for n := 1; !t.stop.Load(); n++ {
+		c.load.Path = t.load.Path
+		if t.load.SlowEvery > 0 && n%t.load.SlowEvery == 0 {
+			c.load.Path = SlowPath
+		}
 		a := Answer{Start: time.Now()}
 		a.Generation, a.Err = c.ask()
 		a.End = time.Now()

@@ -364,8 +364,9 @@ func (e Role) Valid() bool {
 
 // Defines values for RouterRequired.
 const (
-	RouterRequiredAll    RouterRequired = "all"
-	RouterRequiredQuorum RouterRequired = "quorum"
+	RouterRequiredAll       RouterRequired = "all"
+	RouterRequiredQuorum    RouterRequired = "quorum"
+	RouterRequiredReachable RouterRequired = "reachable"
 )
 
 // Valid indicates whether the value is a known member of the RouterRequired enum.
@@ -374,6 +375,8 @@ func (e RouterRequired) Valid() bool {
 	case RouterRequiredAll:
 		return true
 	case RouterRequiredQuorum:
+		return true
+	case RouterRequiredReachable:
 		return true
 	default:
 		return false
@@ -473,6 +476,24 @@ func (e Wait) Valid() bool {
 	}
 }
 
+// Defines values for ExportAuditParamsFormat.
+const (
+	ExportAuditParamsFormatCsv    ExportAuditParamsFormat = "csv"
+	ExportAuditParamsFormatNdjson ExportAuditParamsFormat = "ndjson"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsFormat enum.
+func (e ExportAuditParamsFormat) Valid() bool {
+	switch e {
+	case ExportAuditParamsFormatCsv:
+		return true
+	case ExportAuditParamsFormatNdjson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Artifact What the instances run and where it was built from.
 type Artifact struct {
 	// Digest Examples: sha256:5f70bf18a086
@@ -480,6 +501,73 @@ type Artifact struct {
 
 	// Source The commit an artifact was built from.
 	Source *Source `json:"source,omitempty"`
+}
+
+// AuditAnchor The last event that was pruned. The chain begins behind it.
+type AuditAnchor struct {
+	At       time.Time `json:"at"`
+	Event    int64     `json:"event"`
+	Hash     string    `json:"hash"`
+	Position int64     `json:"position"`
+}
+
+// AuditChain One hash chain, and how far it is right.
+type AuditChain struct {
+	// Environment Empty for the chain of what belongs to none.
+	Environment string `json:"environment"`
+
+	// Events How many events were verified.
+	Events int64 `json:"events"`
+
+	// Fault The first thing that is wrong.
+	Fault *AuditFault `json:"fault,omitempty"`
+
+	// Head The hash of that event. Note it elsewhere.
+	Head   string `json:"head"`
+	Intact bool   `json:"intact"`
+
+	// LastEvent The number of the last event that is right; 0 for none.
+	LastEvent int64 `json:"last_event"`
+
+	// Length How many events it ever had, up to the last one that is right.
+	Length int64 `json:"length"`
+
+	// Pruned The last event that was pruned. The chain begins behind it.
+	Pruned *AuditAnchor `json:"pruned,omitempty"`
+}
+
+// AuditFault The first thing that is wrong.
+type AuditFault struct {
+	// Event The number of the event that shows it; left out where there is none.
+	Event *int64 `json:"event,omitempty"`
+
+	// Position The place in the chain.
+	Position int64  `json:"position"`
+	Problem  string `json:"problem"`
+}
+
+// AuditNoted defines model for AuditNoted.
+type AuditNoted struct {
+	Environment *string `json:"environment,omitempty"`
+
+	// Found An event with this hash is in a chain that is right up to it: nothing before it was changed.
+	Found    bool   `json:"found"`
+	Hash     string `json:"hash"`
+	Position *int64 `json:"position,omitempty"`
+}
+
+// AuditReport defines model for AuditReport.
+type AuditReport struct {
+	Chains []AuditChain `json:"chains"`
+
+	// Intact Nothing at all is wrong.
+	Intact bool `json:"intact"`
+
+	// Noted What became of each hash that was given.
+	Noted []AuditNoted `json:"noted"`
+
+	// Problem What is wrong with the log beyond its chains; empty for nothing.
+	Problem string `json:"problem"`
 }
 
 // Automation Whether generations with `promote` may be promoted by themselves.
@@ -647,7 +735,7 @@ type Event struct {
 
 	// Kind What happened, dotted.
 	//
-	// Examples: generation.ready, switch.applied, token.created
+	// Examples: generation.ready, switch.applied, route.drifted, token.created
 	Kind string `json:"kind"`
 
 	// PrevHash The hash of the event before it; empty for the first.
@@ -663,7 +751,7 @@ type EventPage struct {
 	NextCursor *Cursor `json:"next_cursor"`
 }
 
-// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 type ExpectedRevision = int64
 
 // FieldError One thing that is wrong.
@@ -867,7 +955,7 @@ type LockRequest struct {
 // Examples: shop
 type Name = string
 
-// NetworksSpec Where checks may go and where previews may come from. Not built in this version.
+// NetworksSpec Where checks may go, which is not built in this version, and where previews may come from, which the router `builtin` has none of.
 type NetworksSpec struct {
 	// CheckAllow Networks that checks may call besides the instances themselves.
 	CheckAllow []CIDR `json:"check_allow,omitempty"`
@@ -878,19 +966,26 @@ type NetworksSpec struct {
 
 // Node One process of a router's fleet.
 type Node struct {
-	// Incarnation One run of the node.
+	// Error Why it did not answer the replica that is asked now; empty when it did.
+	Error string `json:"error"`
+
+	// Incarnation One run of the node; empty when it never answered.
 	Incarnation string `json:"incarnation"`
 	Name        string `json:"name"`
 
 	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
 	//
 	// Examples: shop
-	Router Name      `json:"router"`
-	SeenAt time.Time `json:"seen_at"`
+	Router Name `json:"router"`
+
+	// SeenAt When it was last heard of; left out when it never was.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
 
 	// State `unreachable`: silent for 10 seconds; it may still be serving. `removed`: taken out, or signed off.
-	State   NodeState `json:"state"`
-	Version string    `json:"version"`
+	State NodeState `json:"state"`
+
+	// Version Of a replica; empty for other nodes.
+	Version string `json:"version"`
 }
 
 // NodeName The name of one process of a router's fleet.
@@ -986,7 +1081,7 @@ type Problem struct {
 
 // PromoteRequest How to promote.
 type PromoteRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Skip capacity, validation age and requirements; needs the role operator.
@@ -1073,7 +1168,8 @@ type Receipt struct {
 	Revision    int64  `json:"revision"`
 	Router      string `json:"router"`
 
-	// State The receipt held against the route.
+	// State The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+	// the database does not know.
 	State ReceiptState `json:"state"`
 
 	// Weights Shares of traffic in percent by generation number. They sum to 100; empty when nothing serves.
@@ -1082,7 +1178,8 @@ type Receipt struct {
 	Weights Weights `json:"weights"`
 }
 
-// ReceiptState The receipt held against the route.
+// ReceiptState The receipt held against the route: `drifted` is something else at the same revision, `ahead` a revision that
+// the database does not know.
 type ReceiptState string
 
 // RegisterRequest A new generation.
@@ -1164,7 +1261,7 @@ type Role string
 
 // RollbackRequest Where from and where to.
 type RollbackRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Force Go to a target that is known to be unhealthy; needs the role operator.
@@ -1235,7 +1332,9 @@ type Route struct {
 
 // Router A load balancer, or a fleet of them, behind one driver.
 type Router struct {
-	// Driver Examples: builtin
+	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
+	//
+	// Examples: builtin, haproxy
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -1247,11 +1346,17 @@ type Router struct {
 	Name  Name   `json:"name"`
 	Nodes []Node `json:"nodes"`
 
-	// Required How many of its nodes must follow before a switch counts as applied.
+	// Required How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+	// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+	// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+	// applied switch `degraded`.
 	Required RouterRequired `json:"required"`
 }
 
-// RouterRequired How many of its nodes must follow before a switch counts as applied.
+// RouterRequired How many of its nodes must have staged a generation before it is validated, and must follow before a switch
+// counts as applied. `all`: each, also one that is silent. `quorum`: more than half. `reachable`: each that was
+// heard of within 10 seconds; so it is for the router inside the replicas. A node that did not follow makes an
+// applied switch `degraded`.
 type RouterRequired string
 
 // RouterPage defines model for RouterPage.
@@ -1276,14 +1381,16 @@ type Service struct {
 	// Examples: shop
 	Name Name `json:"name"`
 
-	// Protocol What the instances speak; `tcp` is not built in this version.
+	// Protocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+	// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 	Protocol *ServiceProtocol `json:"protocol,omitempty"`
 
 	// UpstreamTls Speak TLS with the instances; not built in this version.
 	UpstreamTls *bool `json:"upstream_tls,omitempty"`
 }
 
-// ServiceProtocol What the instances speak; `tcp` is not built in this version.
+// ServiceProtocol What is balanced: requests, or with `tcp` whole connections, which the router `builtin` cannot. A service of
+// `tcp` has no hosts; where its clients connect to is said in the configuration of the load balancer.
 type ServiceProtocol string
 
 // Setting A setting whose fields depend on its type.
@@ -1333,7 +1440,7 @@ type Switch struct {
 	Changed     bool      `json:"changed"`
 	CommittedAt time.Time `json:"committed_at"`
 
-	// Degraded Applied without some node that could not be reached.
+	// Degraded Applied without some node, which was not required; see the receipts.
 	Degraded  bool       `json:"degraded"`
 	DrainedAt *time.Time `json:"drained_at,omitempty"`
 
@@ -1345,7 +1452,8 @@ type Switch struct {
 	// From The number of a generation within its environment, from 1 upwards.
 	From *GenerationNumber `json:"from,omitempty"`
 
-	// Kind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+	// Kind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+	// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 	Kind SwitchKind `json:"kind"`
 
 	// Promotion The id of the promotion it belongs to.
@@ -1368,7 +1476,8 @@ type Switch struct {
 	Weights Weights `json:"weights"`
 }
 
-// SwitchKind Why the switch was made. `step`, `heal` and `recover` are not built in this version.
+// SwitchKind Why the switch was made. Viridian itself makes a `heal` when a node did something else, and a `recover`, which
+// may skip revisions, when the database was restored from an older copy. `step` is not built in this version.
 type SwitchKind string
 
 // SwitchPage defines model for SwitchPage.
@@ -1440,7 +1549,10 @@ type Traffic struct {
 	Environment Name                `json:"environment"`
 	From        time.Time           `json:"from"`
 	Generations []GenerationTraffic `json:"generations"`
-	To          time.Time           `json:"to"`
+
+	// Missing Nodes whose traffic is not in it.
+	Missing []UnmeasuredNode `json:"missing"`
+	To      time.Time        `json:"to"`
 }
 
 // TrafficBucket defines model for TrafficBucket.
@@ -1451,6 +1563,17 @@ type TrafficBucket struct {
 	P50Ms    *float64  `json:"p50_ms,omitempty"`
 	P99Ms    *float64  `json:"p99_ms,omitempty"`
 	Requests int64     `json:"requests"`
+}
+
+// UnmeasuredNode A node that could not be asked for its traffic.
+type UnmeasuredNode struct {
+	Error string `json:"error"`
+	Node  string `json:"node"`
+
+	// Router Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+	//
+	// Examples: shop
+	Router Name `json:"router"`
 }
 
 // Validation How the last validation went.
@@ -1499,7 +1622,7 @@ type Weights map[string]int
 
 // WeightsRequest A split by hand.
 type WeightsRequest struct {
-	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision.
+	// ExpectedRevision Refuse with `revision_mismatch` unless the environment is at this revision, or was only healed since.
 	ExpectedRevision *ExpectedRevision `json:"expected_revision,omitempty"`
 
 	// Reason Why, in a person's words; recorded, never parsed.
@@ -1508,6 +1631,11 @@ type WeightsRequest struct {
 	// Weights Shares in percent by generation number; they sum to 100.
 	Weights map[string]int `json:"weights"`
 }
+
+// AuditEnvironmentQuery Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
+//
+// Examples: shop
+type AuditEnvironmentQuery = Name
 
 // CursorQuery defines model for CursorQuery.
 type CursorQuery = string
@@ -1547,6 +1675,30 @@ type TimeoutQuery = Duration
 
 // WaitQuery How far a switch has to have come.
 type WaitQuery = Wait
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// After Only events with a higher number than this.
+	After *EventAfterQuery `form:"after,omitempty" json:"after,omitempty"`
+
+	// Format One JSON object in each line, or a table.
+	Format *ExportAuditParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+}
+
+// ExportAuditParamsFormat defines parameters for ExportAudit.
+type ExportAuditParamsFormat string
+
+// VerifyAuditParams defines parameters for VerifyAudit.
+type VerifyAuditParams struct {
+	// Environment Only the chain of this environment.
+	Environment *AuditEnvironmentQuery `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Head A hash that was noted earlier; may be given several times.
+	Head []string `form:"head,omitempty" json:"head,omitempty"`
+}
 
 // ListEnvironmentsParams defines parameters for ListEnvironments.
 type ListEnvironmentsParams struct {
@@ -1846,6 +1998,12 @@ type CreateTokenJSONRequestBody = TokenRequest
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ExportAudit Export the audit log
+	// (GET /v1/audit/export)
+	ExportAudit(w http.ResponseWriter, r *http.Request, params ExportAuditParams)
+	// VerifyAudit Verify the audit log
+	// (GET /v1/audit/verify)
+	VerifyAudit(w http.ResponseWriter, r *http.Request, params VerifyAuditParams)
 	// ListEnvironments List environments
 	// (GET /v1/environments)
 	ListEnvironments(w http.ResponseWriter, r *http.Request, params ListEnvironmentsParams)
@@ -1956,6 +2114,18 @@ type ServerInterface interface {
 // Unimplemented server implementation that returns http.StatusNotImplemented for each endpoint.
 
 type Unimplemented struct{}
+
+// ExportAudit Export the audit log
+// (GET /v1/audit/export)
+func (_ Unimplemented) ExportAudit(w http.ResponseWriter, r *http.Request, params ExportAuditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// VerifyAudit Verify the audit log
+// (GET /v1/audit/verify)
+func (_ Unimplemented) VerifyAudit(w http.ResponseWriter, r *http.Request, params VerifyAuditParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
 
 // ListEnvironments List environments
 // (GET /v1/environments)
@@ -2175,6 +2345,111 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// ExportAudit operation middleware
+func (siw *ServerInterfaceWrapper) ExportAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportAuditParams
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", r.URL.Query(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "environment"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportAudit(w, r, params)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// VerifyAudit operation middleware
+func (siw *ServerInterfaceWrapper) VerifyAudit(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyAuditParams
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", r.URL.Query(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "environment"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "environment", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "head" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "head", r.URL.Query(), &params.Head, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "head"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "head", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.VerifyAudit(w, r, params)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListEnvironments operation middleware
 func (siw *ServerInterfaceWrapper) ListEnvironments(w http.ResponseWriter, r *http.Request) {
@@ -4088,6 +4363,12 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	}
 
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/audit/export", wrapper.ExportAudit)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/audit/verify", wrapper.VerifyAudit)
+	})
+	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/environments", wrapper.ListEnvironments)
 	})
 	r.Group(func(r chi.Router) {
@@ -4197,6 +4478,133 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type ExportAuditRequestObject struct {
+	Params ExportAuditParams
+}
+
+type ExportAuditResponseObject interface {
+	VisitExportAuditResponse(w http.ResponseWriter) error
+}
+
+type ExportAudit200ApplicationxNdjsonResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportAudit200ApplicationxNdjsonResponse) VisitExportAuditResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type ExportAudit200TextcsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response ExportAudit200TextcsvResponse) VisitExportAuditResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type ExportAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExportAuditdefaultApplicationProblemPlusJSONResponse) VisitExportAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditRequestObject struct {
+	Params VerifyAuditParams
+}
+
+type VerifyAuditResponseObject interface {
+	VisitVerifyAuditResponse(w http.ResponseWriter) error
+}
+
+type VerifyAudit200JSONResponse AuditReport
+
+func (response VerifyAudit200JSONResponse) VisitVerifyAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAuditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response VerifyAuditdefaultApplicationProblemPlusJSONResponse) VisitVerifyAuditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListEnvironmentsRequestObject struct {
 	Params ListEnvironmentsParams
@@ -5695,6 +6103,12 @@ func (response WhoamidefaultApplicationProblemPlusJSONResponse) VisitWhoamiRespo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ExportAudit Export the audit log
+	// (GET /v1/audit/export)
+	ExportAudit(ctx context.Context, request ExportAuditRequestObject) (ExportAuditResponseObject, error)
+	// VerifyAudit Verify the audit log
+	// (GET /v1/audit/verify)
+	VerifyAudit(ctx context.Context, request VerifyAuditRequestObject) (VerifyAuditResponseObject, error)
 	// ListEnvironments List environments
 	// (GET /v1/environments)
 	ListEnvironments(ctx context.Context, request ListEnvironmentsRequestObject) (ListEnvironmentsResponseObject, error)
@@ -5839,6 +6253,58 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// ExportAudit operation middleware
+func (sh *strictHandler) ExportAudit(w http.ResponseWriter, r *http.Request, params ExportAuditParams) {
+	var request ExportAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportAudit(ctx, request.(ExportAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExportAuditResponseObject); ok {
+		if err := validResponse.VisitExportAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// VerifyAudit operation middleware
+func (sh *strictHandler) VerifyAudit(w http.ResponseWriter, r *http.Request, params VerifyAuditParams) {
+	var request VerifyAuditRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyAudit(ctx, request.(VerifyAuditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyAudit")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(VerifyAuditResponseObject); ok {
+		if err := validResponse.VisitVerifyAuditResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListEnvironments operation middleware

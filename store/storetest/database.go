@@ -42,14 +42,23 @@ var count atomic.Int64
 
 // Database returns the URL of a fresh database with the latest schema, which
 // nobody else uses. It is dropped when the test ends, with the connections
-// that are still open.
+// that are still open. Where VIRIDIAN_TEST_PGBOUNCER=1 it leads through a
+// PgBouncer in transaction mode; see Direct.
 func Database(t testing.TB) string {
 	t.Helper()
 	need(t)
 	if err := migrated(); err != nil {
 		t.Fatalf("make the template database: %v", err)
 	}
-	return create(t, template)
+	direct := create(t, template)
+	if !Pooled() {
+		return direct
+	}
+	through, err := throughPooler(direct)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return through
 }
 
 // EmptyDatabase returns the URL of a fresh database without any schema, for

@@ -24,11 +24,18 @@ const (
 // about a second: prefer Database where that is enough.
 func Server(t testing.TB) *pglocal.Server {
 	t.Helper()
+	return ServerIn(t, Folder(t))
+}
+
+// ServerIn is Server with its data in a folder, which the user whom Postgres
+// runs as can enter.
+func ServerIn(t testing.TB, folder string) *pglocal.Server {
+	t.Helper()
 	need(t)
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	server, err := pglocal.Start(ctx, pglocal.Options{
-		DataDir: filepath.Join(Folder(t), "pg"),
+		DataDir: filepath.Join(folder, "pg"),
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
@@ -56,10 +63,14 @@ func Folder(t testing.TB) string {
 	return dir
 }
 
-// need skips on a machine without Postgres, and fails where CI=true.
+// need skips on a machine without Postgres, or without the PgBouncer that is
+// asked for, and fails where CI=true.
 func need(t testing.TB) {
 	t.Helper()
 	_, err := installed()
+	if err == nil && Pooled() {
+		_, err = poolerInstalled()
+	}
 	switch {
 	case err == nil:
 	case os.Getenv("CI") == "true":

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jonboulle/clockwork"
+
+	"viridian/failpoint"
+	"viridian/rollout"
+	"viridian/rollout/controller"
+	"viridian/router/haproxy"
+)
+
+// routerDriver is one kind of router whose nodes are processes of their own.
+type routerDriver struct {
+	settings []nodeSetting
+	place    string // the setting that tells one node from another
+	example  string // of a node's settings
+	// open makes what drives a node; it connects to nothing.
+	open func(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error)
+}
+
+// nodeSetting is one thing to set of a node; a dot in its key stands for one level of nesting.
+type nodeSetting struct {
+	key      string
+	usage    string
+	required bool
+}
+
+// driverParts are what every driver gets from the replica.
+type driverParts struct {
+	clock      clockwork.Clock
+	failpoints *failpoint.Set
+	log        *slog.Logger
+}
+
+// routerDrivers are all that a router in viridian.yaml may name as its driver.
+var routerDrivers = map[string]routerDriver{
+	"haproxy": {place: "socket", example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy, settings: []nodeSetting{
+		{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT"},
+		{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced"},
+		{key: "map_file", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
+		{key: "timeout", usage: "10ms to 1m: how long one exchange with the HAProxy may take (default: 1s)"},
+		{key: "slot_rest", usage: "1s to 10m: how long a place stays empty before another generation gets it; longer than the HAProxy's stats timeout (default: 12s)"},
+		{key: "tls.ca_file", usage: "certificates that vouch for the HAProxy's, where an address begins with tls: (default: the machine's)"},
+		{key: "tls.cert_file", usage: "a certificate to show to the HAProxy, with tls.key_file"},
+		{key: "tls.key_file", usage: "its key"},
+		{key: "tls.server_name", usage: "the name that the HAProxy's certificate must have (default: the host of the address)"},
+	}},
+}
+
+// routersHelp tells how routers are configured, with every setting of every driver.
+func routersHelp() string {
+	var b strings.Builder
+	b.WriteString("Load balancers of your own are routers with a name, in the file only, alike on every replica; the routers of an\n" +
+		"environment's spec name them. required is all (the default: a switch counts as applied when every node follows) or\n" +
+		"quorum (when more than half of them do):\n\n" +
+		"   routers:\n" +
+		"     edge:\n" +
+		"       driver: haproxy\n" +
+		"       required: all\n" +
+		"       nodes:\n" +
+		"         - name: lb-1\n" +
+		"           socket: unix:" + haproxy.DefaultSocket + "\n" +
+		"           fence: unix:" + haproxy.DefaultFence + "\n" +
+		"           map_file: " + haproxy.DefaultFolder + "/viridian.map\n")
+	for _, name := range slices.Sorted(maps.Keys(routerDrivers)) {
+		fmt.Fprintf(&b, "\nSettings of a node of driver %s, which viridian %s-config prints the other side of:\n\n", name, name)
+		for _, s := range routerDrivers[name].settings {
+			fmt.Fprintf(&b, "   %-16s %s\n", s.key, s.usage)
+		}
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+func (d routerDriver) has(key string) bool {
+	return slices.ContainsFunc(d.settings, func(s nodeSetting) bool { return s.key == key })
+}
+
+func (d routerDriver) hasBelow(key string) bool {
+	return slices.ContainsFunc(d.settings, func(s nodeSetting) bool { return strings.HasPrefix(s.key, key+".") })
+}
+
+// keys are what may be written at a level of nesting.
+func (d routerDriver) keys(prefix string) []string {
+	var out []string
+	if prefix == "" {
+		out = []string{"name"}
+	}
+	for _, s := range d.settings {
+		rest, below := strings.CutPrefix(s.key, prefix)
+		if name, _, _ := strings.Cut(rest, "."); below && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// check says what is wrong with the settings of a node; nil when nothing is.
+func (d routerDriver) check(n nodeConfig) error {
+	_, _, err := d.open(n, driverParts{clock: clockwork.NewRealClock(), log: slog.New(slog.DiscardHandler)})
+	return err
+}
+
+func openHAProxy(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error) {
+	o := haproxy.Options{Router: n.router, Node: n.name, Socket: n.settings["socket"], Fence: n.settings["fence"], MapFile: n.settings["map_file"],
+		Clock: with.clock, Failpoints: with.failpoints, Logger: with.log}
+	var err error
+	if o.Timeout, err = spanOf(n, "timeout", 10*time.Millisecond, time.Minute); err != nil {
+		return nil, "", err
+	}
+	if o.SlotRest, err = spanOf(n, "slot_rest", time.Second, 10*time.Minute); err != nil {
+		return nil, "", err
+	}
+	if o.TLS, err = tlsOf(n); err != nil {
+		return nil, "", err
+	}
+	node, err := haproxy.New(o)
+	if err != nil {
+		return nil, "", err
+	}
+	if o.Fence == "" {
+		return node, rollout.GradeReadBack, nil
+	}
+	return node, rollout.GradeFenced, nil
+}
+
+// spanOf is a duration among the settings; 0 when it is not there.
+func spanOf(n nodeConfig, key string, low, high time.Duration) (time.Duration, error) {
+	text := n.settings[key]
+	if text == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf(`%s %s is not a duration such as "500ms" or "30s"`, key, text)
+	case d < low || d > high:
+		return 0, fmt.Errorf("%s %s is not between %s and %s", key, text, low, high)
+	}
+	return d, nil
+}
+
+// tlsOf is how the node is spoken to where its address begins with tls:. The certificate that we show is read for each
+// connection, so that a renewed one is used at once.
+func tlsOf(n nodeConfig) (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: n.settings["tls.server_name"]}
+	if path := n.settings["tls.ca_file"]; path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca_file: %w", err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate", path)
+		}
+	}
+	cert, key := n.settings["tls.cert_file"], n.settings["tls.key_file"]
+	if (cert == "") != (key == "") {
+		return nil, errors.New("tls.cert_file and tls.key_file are only of use together")
+	}
+	if cert == "" {
+		return c, nil
+	}
+	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
+		return nil, fmt.Errorf("tls.cert_file: %w", err)
+	}
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		return &pair, err
+	}
+	return c, nil
+}

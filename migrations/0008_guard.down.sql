@@ -1,0 +1,27 @@
+-- Takes the guards away again; functions stay pinned, which the program before this does not notice.
+DROP FUNCTION pin_function(regprocedure);
+DROP TRIGGER lease_over ON lease;
+DROP TRIGGER lease_held ON lease;
+ALTER TABLE idempotency DROP CONSTRAINT idempotency_answered;
+DROP TRIGGER idempotency_not_emptied ON idempotency;
+DROP TRIGGER idempotency_kept ON idempotency;
+DROP TRIGGER idempotency_again ON idempotency;
+DROP TRIGGER idempotency_begin ON idempotency;
+DROP TRIGGER receipt_not_emptied ON receipt;
+DROP TRIGGER receipt_kept ON receipt;
+DROP FUNCTION receipt_kept();
+DROP TRIGGER receipt_confirmed ON receipt;
+DROP FUNCTION receipt_confirmed();
+ALTER TABLE receipt DROP COLUMN confirmed;
+DROP TRIGGER generation_retired ON generation;
+DROP TRIGGER switch_of_present_revision ON switch;
+DROP FUNCTION switch_of_present_revision();
+DROP TRIGGER environment_one_revision ON environment;
+DROP FUNCTION environment_one_revision();
+DROP TRIGGER environment_activation ON environment;
+DROP TABLE activation;
+DROP FUNCTION activation_of_live();
+DROP FUNCTION activation_guard();
+DROP FUNCTION activate();
+DROP TYPE name_range;
+DROP TRIGGER environment_live ON environment;

@@ -1,0 +1,85 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+)
+
+// fill gives the servers of a slot their addresses and lets them be checked. Where atOnce is false, a server that was
+// changed takes no request before its checks have passed as often as the health question says; where it is true, the
+// slot carries weight or is about to, its instances were checked before, and nothing is gained by waiting.
+func (n *Node) fill(ctx context.Context, v view, environment string, number int, p placement, atOnce bool) error {
+	for _, service := range p.names() {
+		targets := p.services[service]
+		backend := backendName(environment, service, number)
+		for i, srv := range v.servers[backend] {
+			var err error
+			switch name := backend + "/" + srv.name; {
+			case i >= len(targets):
+				err = n.empty(ctx, name, srv)
+			case srv.at(targets[i]) && srv.ready():
+			case atOnce:
+				err = n.repair(ctx, name, srv, targets[i])
+			default:
+				err = n.start(ctx, name, srv, targets[i])
+			}
+			if err != nil {
+				return fmt.Errorf("fill slot %d: %w", number, err)
+			}
+		}
+	}
+	return nil
+}
+
+// start takes the server out, moves it, and lets it in as one that is down until its checks pass. HAProxy would count
+// it as up from the moment it leaves maintenance; while it drains, that does no harm.
+func (n *Node) start(ctx context.Context, name string, srv server, target netip.AddrPort) error {
+	if !srv.idle() {
+		if err := n.runtime.do(ctx, "set", "server", name, "state", "maint"); err != nil {
+			return err
+		}
+	}
+	if err := n.move(ctx, name, srv, target); err != nil {
+		return err
+	}
+	for _, words := range [][]string{{"state", "drain"}, {"health", "down"}, {"state", "ready"}} {
+		if err := n.runtime.do(ctx, append([]string{"set", "server", name}, words...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repair makes the server right while requests may be on it.
+func (n *Node) repair(ctx context.Context, name string, srv server, target netip.AddrPort) error {
+	if err := n.move(ctx, name, srv, target); err != nil {
+		return err
+	}
+	return n.runtime.do(ctx, "set", "server", name, "state", "ready")
+}
+
+// move gives the server its address. HAProxy closes the idle connections to the one before.
+func (n *Node) move(ctx context.Context, name string, srv server, target netip.AddrPort) error {
+	if !srv.at(target) {
+		err := n.runtime.do(ctx, "set", "server", name, "addr", target.Addr().String(), "port", strconv.Itoa(int(target.Port())))
+		if err != nil {
+			return err
+		}
+	}
+	if srv.checked {
+		return nil
+	}
+	return n.runtime.do(ctx, "enable", "health", name)
+}
+
+// empty takes a server out that the placement has no instance for.
+func (n *Node) empty(ctx context.Context, name string, srv server) error {
+	if !srv.idle() {
+		if err := n.runtime.do(ctx, "set", "server", name, "state", "maint"); err != nil {
+			return err
+		}
+	}
+	return n.move(ctx, name, srv, netip.AddrPortFrom(netip.MustParseAddr(nowhere), nowherePort))
+}

@@ -1,0 +1,111 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"viridian/rollout"
+	"viridian/router"
+)
+
+// Observe reads what HAProxy does in the environment, and holds it against its map file and its servers. Revision and
+// weights are those that a restart would leave: while the file is behind, they are the file's. What somebody changed by
+// hand is named in Error; a generation whose servers were changed is not among Staged.
+func (n *Node) Observe(ctx context.Context, name string) (router.Observation, error) {
+	o := observation{Observation: router.Observation{Receipt: rollout.Receipt{Router: n.router, Node: n.name,
+		Grade: n.Grade(), Hash: rollout.Route{}.Hash()}}, name: name}
+	if err := checkNames(name, nil); err != nil {
+		return o.Observation, err
+	}
+	var kept map[string]string
+	var err error
+	if n.files != nil { // before the look: what is written first to HAProxy and then to the file is never behind
+		if _, kept, err = n.files.readMap(ctx); err != nil {
+			return o.Observation, err
+		}
+	}
+	if o.view, err = n.look(ctx, name); err != nil {
+		return o.Observation, err
+	}
+	o.Incarnation, o.At = o.incarnation, n.clock.Now()
+	held := n.observeEntry(&o, kept)
+	if err := n.observeSlots(ctx, &o, held); err != nil {
+		return o.Observation, err
+	}
+	o.Error = strings.Join(o.findings, "; ")
+	return o.Observation, nil
+}
+
+// observation is an Observe under way.
+type observation struct {
+	router.Observation
+	view
+	name     string
+	findings []string // what is not as it should be
+}
+
+func (o *observation) found(format string, args ...any) {
+	o.findings = append(o.findings, fmt.Sprintf(format, args...))
+}
+
+// byHand notes an edit of the map. Whoever made it went around the fence, so that a lower revision is no late news.
+func (o *observation) byHand(format string, args ...any) {
+	o.found(format, args...)
+	o.Grade = rollout.GradeReadBack
+}
+
+func (o *observation) tell(e entry) {
+	o.Revision, o.SpecVersion, o.Hash, o.Weights = e.revision, e.spec, e.hash(), e.weights()
+}
+
+// observeEntry holds the environment's entry against the lines of the map file, and returns it.
+func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
+	text, there := o.entries[envKey+o.name]
+	held, err := newEntry(), error(nil)
+	if there {
+		if held, err = parseEntry(text); err != nil {
+			o.byHand("%v", err)
+		} else if sites := o.sites(o.name); sumOfSites(sites) != held.sites {
+			o.found("the hosts were changed by hand: now %v lead here", slices.Sorted(maps.Keys(sites)))
+		}
+	}
+	o.tell(held)
+	if n.files == nil {
+		return held
+	}
+	fileText, inFile := lines[envKey+o.name]
+	file, err := parseEntry(fileText)
+	switch {
+	case text == fileText && there == inFile:
+	case !there && err == nil:
+		o.byHand("the map entry is gone: somebody took it out by hand")
+	case err == nil && file.revision > held.revision:
+		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
+	case !there || o.Grade != n.Grade():
+	case err == nil && file.revision == held.revision && file.hash() != held.hash():
+		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
+	case err != nil || file.revision != held.revision:
+		o.tell(file)
+		o.found("revision %d serves, and is not durable yet: the map file is at revision %d", held.revision, file.revision)
+	case file.durable() != held.durable():
+		o.found("the map file is not up to date")
+	}
+	return held
+}
+
+// durable is the part of an entry that a restart must find: not what is under way, nor who did it.
+func (e entry) durable() string {
+	e.mark = router.Fence{}
+	slots := e.slots
+	e.slots = nil
+	for _, s := range slots {
+		if s.state == slotStaged {
+			s.since = 0
+			e.slots = append(e.slots, s)
+		}
+	}
+	return e.encode()
+}

@@ -1,0 +1,222 @@
+package haproxy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"viridian/rollout"
+	"viridian/router"
+)
+
+// Stage gives the generation a slot, fills it, and returns when its instances were checked: all up, or as long as a
+// healthy one needs to be. On what is staged already it looks for damage and mends it. It is ErrNoSlot when all slots
+// are taken, and an error that says what to print when the configuration cannot hold the generation.
+func (n *Node) Stage(ctx context.Context, f router.Fence, route rollout.Route, g rollout.Generation) error {
+	if err := checkNames(route.Environment, route.Services); err != nil {
+		return err
+	}
+	p, err := place(g)
+	if err != nil {
+		return err
+	}
+	s := staging{Node: n, route: route, placement: p}
+	v, e, err := n.update(ctx, route.Environment, func(v view, e entry) (entry, error) { return s.claim(v, e, f) })
+	if err != nil {
+		return fmt.Errorf("environment %s, generation %d: %w", route.Environment, g.Number, err)
+	}
+	if err := s.run(ctx, v, e); err != nil {
+		return fmt.Errorf("environment %s, generation %d: %w", route.Environment, g.Number, err)
+	}
+	return s.asked(v)
+}
+
+// staging is one Stage under way.
+type staging struct {
+	*Node
+	route     rollout.Route
+	placement placement
+	sites     map[string]string
+	slot      slot
+	atOnce    bool
+}
+
+// claim finds the generation's slot, or takes a free one.
+func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
+	if err := e.checkFence(f); err != nil {
+		return e, err
+	}
+	fits, err := s.fitting(v)
+	if err != nil {
+		return e, err
+	}
+	name := s.route.Environment
+	held, known := e.of(s.placement.generation)
+	switch {
+	case known && !slices.Contains(fits, held.number): // the configuration lost the slot
+		e = e.with(slot{number: held.number, state: slotFree})
+		known = false
+		fallthrough
+	case !known:
+		if err := s.asked(v); err != nil {
+			return e, err
+		}
+		if held, err = s.free(v, e, fits); err != nil {
+			return e, err
+		}
+		held.state, held.since = slotFilling, v.now
+	}
+	s.atOnce = known && held.state == slotStaged && (e.carries(held) || s.route.Weights.Carries(held.generation))
+	if known && !s.atOnce && (held.state == slotLeaving || !v.usable(name, held.number, s.placement)) {
+		held.state, held.since = slotFilling, v.now
+	}
+	held.generation, held.sum = s.placement.generation, s.placement.sum()
+	s.slot = held
+	s.remember(name, held, s.placement)
+	e.mark = f
+	e, s.sites = e.with(held).adopt(s.route)
+	return e, nil
+}
+
+// fitting lists the slots whose backends have enough servers.
+func (s *staging) fitting(v view) ([]int, error) {
+	name := s.route.Environment
+	fits, err := v.common(name, s.placement.names())
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range s.placement.names() {
+		want := len(s.placement.services[service])
+		for _, number := range v.slots[name][service] {
+			if have := len(v.servers[backendName(name, service, number)]); have < want {
+				return nil, fmt.Errorf("service %s has %d instances, and a slot of the HAProxy configuration holds %d: print it anew with viridian haproxy-config --servers %d, and reload",
+					service, want, have, want)
+			}
+		}
+	}
+	return fits, nil
+}
+
+// free chooses the slot that has been free for longest, and refuses one that was emptied just now: see
+// [Options.SlotRest].
+func (s *staging) free(v view, e entry, fits []int) (slot, error) {
+	best, found := slot{}, false
+	for _, number := range fits {
+		if c := e.in(number); c.generation == 0 && (!found || c.since < best.since) {
+			best, found = c, true
+		}
+	}
+	if !found {
+		return best, fmt.Errorf("all %d slots are taken: %w", len(fits), router.ErrNoSlot)
+	}
+	if rest := best.since + int64(s.rest/time.Second) - v.now; best.since > 0 && rest > 0 {
+		return best, fmt.Errorf("slot %d was emptied just now and is given away in %d s: %w", best.number, rest, router.ErrNoSlot)
+	}
+	return best, nil
+}
+
+// asked refuses a health question other than the printed one, since HAProxy cannot be told another at run time.
+func (s *staging) asked(v view) error {
+	for _, svc := range s.route.Services {
+		site := siteName(s.route.Environment, svc.Name)
+		if printed, known := v.asks[site]; known && printed != sumOfQuestion(svc.Service) {
+			return fmt.Errorf("service %s has another health question or protocol than the HAProxy configuration asks: print it anew with viridian haproxy-config, and reload", svc.Name)
+		}
+	}
+	return nil
+}
+
+func (s *staging) run(ctx context.Context, v view, e entry) error {
+	name, number := s.route.Environment, s.slot.number
+	if s.sites != nil {
+		if err := s.putSites(ctx, name, s.sites); err != nil {
+			return err
+		}
+	}
+	if err := s.fill(ctx, v, name, number, s.placement, s.atOnce); err != nil {
+		return err
+	}
+	v, err := s.wait(ctx)
+	if err != nil {
+		return err
+	}
+	// The state files come before the entry says that the slot can be used: a restart must never find a slot in use
+	// with the addresses of whoever had it before.
+	if err := s.keepSlot(ctx, v, name, s.slot); err != nil {
+		return err
+	}
+	if s.slot.state == slotFilling {
+		if e, err = s.finish(ctx); err != nil {
+			return err
+		}
+	}
+	key := previewKey + name + "/" + strconv.Itoa(s.placement.generation)
+	err = s.put(ctx, func(view) map[string]string { return map[string]string{key: strconv.Itoa(number)} })
+	if err != nil {
+		return err
+	}
+	return s.keepMap(ctx, name, e)
+}
+
+// finish marks the slot as staged, if it is still this staging's.
+func (s *staging) finish(ctx context.Context) (entry, error) {
+	_, e, err := s.update(ctx, s.route.Environment, func(_ view, e entry) (entry, error) {
+		now := e.in(s.slot.number)
+		if now.generation != s.slot.generation || now.sum != s.slot.sum || (now.state != slotFilling && now.state != slotStaged) {
+			return e, fmt.Errorf("slot %d was given to another: %w", s.slot.number, router.ErrStale)
+		}
+		if now.state == slotFilling {
+			now.state, now.since = slotStaged, 0
+		}
+		return e.with(now), nil
+	})
+	return e, err
+}
+
+// look again how often, while servers are checked.
+const checkPoll = 10 * time.Millisecond
+
+// wait looks until every server is up, or the time has passed that a healthy one needs. A slot that is not being
+// filled is not waited for.
+func (s *staging) wait(ctx context.Context) (view, error) {
+	name := s.route.Environment
+	ticker := s.clock.NewTicker(checkPoll)
+	defer ticker.Stop()
+	up, total := 0, s.placement.size()
+	for {
+		v, err := s.look(ctx, name)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			return v, err
+		case ctx.Err() != nil:
+			return v, fmt.Errorf("%d of %d instances are not up yet: %w", total-up, total, context.Cause(ctx))
+		}
+		if e, err := parseEntry(v.entries[envKey+name]); err == nil && e.in(s.slot.number).generation != s.placement.generation {
+			return v, fmt.Errorf("slot %d was given to another meanwhile: %w", s.slot.number, router.ErrStale)
+		}
+		up, total = v.up(name, s.slot.number, s.placement)
+		over := v.now >= s.slot.since+s.longest()
+		if up == total || s.slot.state != slotFilling || over {
+			if up < total {
+				s.logger.Info("staged with instances that are not up", "environment", name, "generation", s.placement.generation, "up", up, "of", total)
+			}
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-ticker.Chan():
+		}
+	}
+}
+
+// longest is how many seconds a healthy instance may need until it is up.
+func (s *staging) longest() int64 {
+	longest := time.Second
+	for _, svc := range s.route.Services {
+		h := svc.Health
+		longest = max(longest, time.Duration(max(h.HealthyAfter, 1))*h.Interval.Std()+h.Timeout.Std())
+	}
+	return int64(longest/time.Second) + 2 // two clocks that count whole seconds
+}

@@ -1,0 +1,61 @@
+package web
+
+import (
+	"net/url"
+	"time"
+)
+
+// GenerationDetail is what the page of one generation shows beside its present.
+type GenerationDetail struct {
+	Generation  Generation
+	Groups      []GroupView
+	Digest      string
+	Repository  string
+	Commit      string
+	URL         string // of what it was built from or by
+	Metadata    []Fact
+	Validation  Validation
+	Switches    []Switch // that went to it or away from it, newest first
+	ReplacedBy  *Switch  // the one that took its traffic away; nil while it has some or never had any
+	ReplacedTo  int      // the generation that took it
+	Environment Environment
+}
+
+// GroupView is the instances of one service.
+type GroupView struct {
+	Service   string
+	Health    ServiceHealth
+	Instances []InstanceView
+}
+
+// InstanceView is one process of a group.
+type InstanceView struct {
+	ID, Address string // host and port
+	Meta        []Fact
+}
+
+// Validation is how the last validation went.
+type Validation struct {
+	StartedAt, FinishedAt, Deadline *time.Time
+	Passed                          bool
+	Detail                          string
+}
+
+// commitLink is where people read about the commit; empty where that cannot be told. Only an address of the web is one.
+func (d GenerationDetail) commitLink() string {
+	u, err := url.Parse(d.Repository)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || d.Commit == "" {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.JoinPath("commit", d.Commit).String()
+}
+
+// buildLink is the address that the build gave; empty when it is none of the web.
+func (d GenerationDetail) buildLink() string {
+	u, err := url.Parse(d.URL)
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return ""
+	}
+	return u.String()
+}
