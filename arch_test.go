@@ -68,7 +68,7 @@ var testArrows = []string{
 // outside says which packages may import a foreign one, tests left out.
 var outside = map[string][]string{
 	"github.com/jackc/pgx":        {"store", "store/pglocal", "store/storetest", "migrations", "bench"},
-	"github.com/hashicorp/consul": {"cli", "registry/consul", "registry/consultest", "router/consul"},
+	"github.com/hashicorp/consul": {"cli", "e2e", "registry/consul", "registry/consultest", "router/consul"},
 	"net/http":                    {"bench", "cli", "client", "server", "server/api", "web", "web/docs", "probe", "registry/consul", "rollout/check", "router/builtin", "router/consul", "router/haproxy", "router/routertest", "registry/registrytest"},
 }
 
