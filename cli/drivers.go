@@ -2,12 +2,9 @@ package cli
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -150,33 +147,8 @@ func spanOf(n nodeConfig, key string, low, high time.Duration) (time.Duration, e
 	return d, nil
 }
 
-// tlsOf is how the node is spoken to where its address begins with tls:. The certificate that we show is read for each
-// connection, so that a renewed one is used at once.
+// tlsOf is how the node is spoken to where its address begins with tls:.
 func tlsOf(n nodeConfig) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: n.settings["tls.server_name"]}
-	if path := n.settings["tls.ca_file"]; path != "" {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate", path)
-		}
-	}
-	cert, key := n.settings["tls.cert_file"], n.settings["tls.key_file"]
-	if (cert == "") != (key == "") {
-		return nil, errors.New("tls.cert_file and tls.key_file are only of use together")
-	}
-	if cert == "" {
-		return c, nil
-	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, fmt.Errorf("tls.cert_file: %w", err)
-	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		return &pair, err
-	}
-	return c, nil
+	return tlsFiles{CA: n.settings["tls.ca_file"], Cert: n.settings["tls.cert_file"], Key: n.settings["tls.key_file"],
+		ServerName: n.settings["tls.server_name"]}.config("")
 }

@@ -12,9 +12,9 @@ import (
 
 // What the meta of an entry says besides, see rollout.MetaEnvironment.
 const (
-	metaService     = "viridian-service"
-	metaVersion     = "viridian-version"
-	metaDigest      = "viridian-digest"
+	metaService = "viridian-service"
+	metaVersion = "viridian-version"
+	metaDigest  = "viridian-digest"
 )
 
 // notAsked is the output of a check that nobody has asked yet.
