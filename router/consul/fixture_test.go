@@ -14,6 +14,9 @@ import (
 	"viridian/router"
 )
 
+// newest is the fence of who knows of every revision that there is.
+var newest = router.Fence{Revision: 1 << 40}
+
 // town is an environment with running agents and announced generations.
 type town struct {
 	testing.TB
@@ -80,9 +83,19 @@ func (w *town) route(revision int64, weights rollout.Weights) rollout.Route {
 func (w *town) stage(r router.Router, generations ...rollout.Generation) {
 	w.Helper()
 	for _, g := range generations {
-		if err := r.Stage(w.ctx, router.Fence{}, w.route(0, nil), g); err != nil {
+		if err := r.Stage(w.ctx, newest, w.route(0, nil), g); err != nil {
 			w.Fatalf("stage generation %d: %v", g.Number, err)
 		}
+	}
+}
+
+// two announces and stages two generations of service web.
+func (w *town) two(r router.Router) {
+	w.Helper()
+	for n := 1; n <= 2; n++ {
+		g := w.generation(n, "web")
+		w.announce(g)
+		w.stage(r, g)
 	}
 }
 

@@ -31,7 +31,7 @@ type Options struct {
 // node is what all routers by Consul have in common.
 type node struct {
 	Options
-	policy string // what a token needs, see [Policy]
+	policy string // the ACL rules that a token needs
 	memory *memory
 }
 
@@ -99,7 +99,7 @@ func (n node) explain(ctx context.Context, what string, err error) error {
 	}
 	var status api.StatusError
 	if errors.As(err, &status) && status.Code == http.StatusForbidden {
-		return fmt.Errorf("%s in Consul: %s; the token needs: %s", what, firstLine(status.Body), n.policy)
+		return fmt.Errorf("%s in Consul: %s; the token needs: %s", what, firstLine(status.Body), rules(n.policy))
 	}
 	return fmt.Errorf("%s in Consul: %w", what, err)
 }

@@ -1,10 +1,27 @@
 package consul
 
-// The smallest ACL policies of the drivers, for all environments. Where a token is to serve some only, a rule with the
-// prefix "shop-" in place of "" serves the environment shop (and those whose name begins so), and likewise the key
-// prefix "viridian/shop/".
-const (
-	splitterPolicy = `key "viridian/incarnation" { policy = "write" } service_prefix "" { policy = "write" }`
-	queryPolicy    = `key "viridian/incarnation" { policy = "write" } query_prefix "" { policy = "write" } service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`
-	pointerPolicy  = `key_prefix "viridian/" { policy = "write" }`
+import (
+	_ "embed" // the policies are files, for people to use as they are
+	"strings"
 )
+
+// The smallest ACL policies of the drivers.
+var (
+	//go:embed splitter.hcl
+	splitterPolicy string
+	//go:embed query.hcl
+	queryPolicy string
+	//go:embed kv.hcl
+	pointerPolicy string
+)
+
+// rules is a policy on one line, without its comments.
+func rules(policy string) string {
+	var out []string
+	for line := range strings.Lines(policy) {
+		if !strings.HasPrefix(line, "#") {
+			out = append(out, strings.Fields(line)...)
+		}
+	}
+	return strings.Join(out, " ")
+}

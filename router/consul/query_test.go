@@ -75,18 +75,18 @@ func TestQuery_FromFirstStageToForget(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, err, want.err)
 		}
 	}
-	if err := q.Remove(w.ctx, router.Fence{}, w.name, 2); !errors.Is(err, router.ErrInUse) {
+	if err := q.Remove(w.ctx, newest, w.name, 2); !errors.Is(err, router.ErrInUse) {
 		t.Errorf("remove what serves: %v", err)
 	}
 	w.apply(q, 3, nil)
 	w.resolves("web", 0)
 	for _, n := range []int{1, 2, 2} {
-		if err := q.Remove(w.ctx, router.Fence{}, w.name, n); err != nil {
+		if err := q.Remove(w.ctx, newest, w.name, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 {
-		if err := q.Forget(w.ctx, router.Fence{}, w.name); err != nil {
+		if err := q.Forget(w.ctx, newest, w.name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,13 +100,13 @@ func TestQuery_HandEdit(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	q := newQuery(w)
-	w.stage(q, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(q)
 	w.apply(q, 1, rollout.Weights{1: 100})
 	all, _, err := w.client.PreparedQuery().List(nil)
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%d queries, %v", len(all), err)
 	}
-	all[0].Service.Tags[0] = "g2"
+	all[0].Service.ServiceMeta["viridian-generation"] = "2"
 	if _, err := w.client.PreparedQuery().Update(all[0], &api.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,10 +122,7 @@ func TestProveQueryFlips(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	q := newQuery(w)
-	for n := 1; n <= 2; n++ {
-		w.announce(w.generation(n, "web"))
-		w.stage(q, w.generation(n, "web"))
-	}
+	w.two(q)
 	flips := flips()
 	for revision := 1; revision <= flips; revision++ {
 		live := revision%2 + 1

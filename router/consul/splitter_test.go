@@ -56,7 +56,7 @@ func TestSplitter_FromFirstStageToForget(t *testing.T) {
 	if web, api := w.chain("web"), w.chain("api"); !maps.Equal(web, map[string]int{"g1": 90, "g2": 10}) || !maps.Equal(api, map[string]int{"g1": 90, "nobody": 10}) {
 		t.Errorf("web is told %v, api %v", web, api)
 	}
-	if err := s.Remove(w.ctx, router.Fence{}, w.name, 2); !errors.Is(err, router.ErrInUse) {
+	if err := s.Remove(w.ctx, newest, w.name, 2); !errors.Is(err, router.ErrInUse) {
 		t.Errorf("remove what has weight: %v", err)
 	}
 	if err := s.Apply(w.ctx, router.Fence{}, w.route(3, rollout.Weights{7: 100})); !errors.Is(err, router.ErrNotStaged) {
@@ -64,16 +64,16 @@ func TestSplitter_FromFirstStageToForget(t *testing.T) {
 	}
 	w.apply(s, 3, nil)
 	w.holds(s, 3, nil)
-	if err := s.Forget(w.ctx, router.Fence{}, w.name); !errors.Is(err, router.ErrInUse) {
+	if err := s.Forget(w.ctx, newest, w.name); !errors.Is(err, router.ErrInUse) {
 		t.Errorf("forget with generations: %v", err)
 	}
 	for _, n := range []int{1, 2, 2} {
-		if err := s.Remove(w.ctx, router.Fence{}, w.name, n); err != nil {
+		if err := s.Remove(w.ctx, newest, w.name, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 {
-		if err := s.Forget(w.ctx, router.Fence{}, w.name); err != nil {
+		if err := s.Forget(w.ctx, newest, w.name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestSplitter_Fence(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(s)
 	w.apply(s, 5, rollout.Weights{1: 100})
 	if err := s.Apply(w.ctx, router.Fence{}, w.route(4, rollout.Weights{2: 100})); !errors.Is(err, router.ErrStale) {
 		t.Errorf("a lower revision: %v", err)
@@ -105,7 +105,7 @@ func TestSplitter_HandEdit(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(s)
 	w.apply(s, 1, rollout.Weights{1: 100})
 	entry, _, err := w.client.ConfigEntries().Get(api.ServiceSplitter, "shop-web", nil)
 	if err != nil {
@@ -127,7 +127,7 @@ func TestSplitter_HandEdit(t *testing.T) {
 func TestSplitter_Race(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
-	w.stage(newSplitter(w), w.generation(1, "web"), w.generation(2, "web"))
+	w.two(newSplitter(w))
 	const last = 60
 	var writers sync.WaitGroup
 	for replica := range 2 {
@@ -155,6 +155,7 @@ func TestSplitter_ForgetfulConsul(t *testing.T) {
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
 	one := w.generation(1, "web")
+	w.announce(one)
 	w.stage(s, one)
 	w.apply(s, 3, rollout.Weights{1: 100})
 	before := w.observe(s).Incarnation
@@ -167,6 +168,7 @@ func TestSplitter_ForgetfulConsul(t *testing.T) {
 	if o.Incarnation == before || o.Revision != 0 || len(o.Staged) != 0 {
 		t.Errorf("after a restart without memory: %+v", o)
 	}
+	w.announce(one)
 	w.stage(s, one)
 	w.apply(s, 3, rollout.Weights{1: 100})
 	w.holds(s, 3, rollout.Weights{1: 100})
@@ -177,7 +179,7 @@ func TestProveSplitterFlips(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(s)
 	flips := flips()
 	for revision := 1; revision <= flips; revision++ {
 		live := revision%2 + 1
