@@ -38,6 +38,8 @@ type Environment struct {
 	Timing Timing
 	// Required is the policy by router; see [Environment.RequiredOf] for those that are not in it.
 	Required map[string]Required
+	// Undivided are the routers that give all traffic to one generation, and take no shares.
+	Undivided []string
 }
 
 // Timing holds the installation's limits that decisions depend on.
