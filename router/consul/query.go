@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/consul/api"
 
@@ -18,7 +19,10 @@ import (
 // Query switches what Consul's DNS answers: each service of an environment has a prepared query of its catalog name,
 // asked as <environment>-<service>.query.consul, that names one generation by the meta of its instances. Consul does not
 // compare when a query is written, so a write is read, compared, written and read back under the lease.
-type Query struct{ node }
+type Query struct {
+	node
+	hidden atomic.Bool // the last list left out what the token may not read
+}
 
 var (
 	_ router.Router = (*Query)(nil)
@@ -26,17 +30,18 @@ var (
 )
 
 // NewQuery makes the router. It asks nothing yet.
-func NewQuery(o Options) *Query { return &Query{newNode(o, queryPolicy)} }
+func NewQuery(o Options) *Query { return &Query{node: newNode(o, queryPolicy)} }
 
 // ErrShared is a route that shares traffic: a prepared query names one generation.
 var ErrShared = errors.New("a prepared query names one generation: weights are 0 or 100 there")
 
 // queries reads the queries of the environment, by name. The named ones must not be anybody else's.
 func (q *Query) queries(ctx context.Context, environment string, names ...string) ([]queryHeld, []held, error) {
-	all, _, err := q.Client.PreparedQuery().List(consistent(ctx))
+	all, meta, err := q.Client.PreparedQuery().List(consistent(ctx))
 	if err != nil {
 		return nil, nil, q.explain(ctx, "list prepared queries", err)
 	}
+	q.hidden.Store(meta.ResultsFilteredByACLs)
 	var out []queryHeld
 	for _, definition := range all {
 		switch {
@@ -170,7 +175,11 @@ func (q *Query) Observe(ctx context.Context, environment string) (router.Observa
 		}
 	}
 	o.Staged = complete(good, wanted)
-	h, problem := whole(q.recall(environment, o, parts))
+	found := q.recall(environment, o, parts)
+	if len(found) > len(parts) && q.hidden.Load() { // what was there a moment ago, and may be there still
+		return o, fmt.Errorf("%s in Consul: the token may not read it; it needs: %s", found[len(parts)].name, rules(q.policy))
+	}
+	h, problem := whole(found)
 	h.tell(&o, problem)
 	return o, nil
 }
