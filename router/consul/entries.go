@@ -11,8 +11,8 @@ import (
 // errRaced is a compare-and-set that was lost again and again.
 var errRaced = errors.New("somebody else writes the same entry again and again")
 
-// errForeign is what somebody else made under a name of ours.
-var errForeign = errors.New("it was made by somebody else: delete it, or name the service otherwise")
+// ErrForeign is of an entry or a query that somebody else made under a name of ours: it is neither taken over nor deleted.
+var ErrForeign = errors.New("it was made by somebody else: delete it, or name the service otherwise")
 
 // tries bounds how often a lost compare-and-set is tried again, each time on what was read anew.
 const tries = 20

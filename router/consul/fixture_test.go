@@ -25,13 +25,15 @@ type town struct {
 	ctx    context.Context
 	spec   rollout.Spec
 	name   string
+	// version is the spec's.
+	version int64
 }
 
 func newTown(t testing.TB, agent *consultest.Agent, services ...string) *town {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	w := &town{TB: t, agent: agent, client: agent.Client(agent.Token), ctx: ctx, name: "shop"}
+	w := &town{TB: t, agent: agent, client: agent.Client(agent.Token), ctx: ctx, name: "shop", version: 1}
 	for _, name := range services {
 		w.spec.Services = append(w.spec.Services, rollout.Service{Name: name, Protocol: "http"})
 	}
@@ -68,7 +70,7 @@ func (w *town) announce(g rollout.Generation) {
 }
 
 func (w *town) route(revision int64, weights rollout.Weights) rollout.Route {
-	r := rollout.Route{Environment: w.name, Revision: revision, Weights: weights, SpecVersion: 1}
+	r := rollout.Route{Environment: w.name, Revision: revision, Weights: weights, SpecVersion: w.version}
 	for _, n := range weights.Numbers() {
 		if r.Live == 0 || weights[n] > weights[r.Live] {
 			r.Live = n

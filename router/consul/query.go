@@ -48,7 +48,7 @@ func (q *Query) queries(ctx context.Context, environment string, names ...string
 		case definition.Service.ServiceMeta[rollout.MetaEnvironment] == environment:
 			out = append(out, heldByQuery(environment, definition))
 		case slices.Contains(names, definition.Name):
-			return nil, nil, fmt.Errorf("prepared query %s in Consul: %w", definition.Name, errForeign)
+			return nil, nil, fmt.Errorf("prepared query %s in Consul: %w", definition.Name, ErrForeign)
 		}
 	}
 	slices.SortFunc(out, func(a, b queryHeld) int { return strings.Compare(a.name, b.name) })
