@@ -77,7 +77,7 @@ func (w *town) route(revision int64, weights rollout.Weights) rollout.Route {
 		}
 	}
 	for _, svc := range w.spec.Services {
-		r.Services = append(r.Services, rollout.RouteService{Service: svc})
+		r.Services = append(r.Services, rollout.RouteService{Service: svc, Hosts: []string{svc.Name + ".example.com"}})
 	}
 	return r
 }
