@@ -23,6 +23,7 @@ type consulConfig struct {
 	Namespace  string
 	Partition  string
 	Datacenter string
+	Agent      string // the node on whose agent groups are registered; empty for a node of their own
 	Timeout    time.Duration
 }
 
@@ -199,6 +200,14 @@ func consulSettings() []setting {
 			usage: "the admin partition to work in; Consul Enterprise alone has any"},
 		{key: "consul.datacenter", take: text(field(func(c *consulConfig) *string { return &c.Datacenter })),
 			usage: "the datacenter to work in (default: the agent's)"},
+		{key: "consul.agent", take: func(c *config, value string) error {
+			c.Consul.Agent = value
+			if !nodeNameForm.MatchString(value) {
+				return errors.New("not a name that fits")
+			}
+			return nil
+		}, usage: "the node name of the agent at consul.address, when groups are to be registered on it, and asked by it; without it each " +
+			"generation is a node of its own, and asked by Viridian"},
 		{key: "consul.timeout", preset: is("3s"),
 			take:  within(func(c *config) *time.Duration { return &c.Consul.Timeout }, 50*time.Millisecond, time.Minute),
 			usage: "50ms to 1m: bounds one request to Consul; of one that waits for news, the time after that"},

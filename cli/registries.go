@@ -18,7 +18,7 @@ func (r *replica) openConsul() (err error) {
 func (r *replica) registries() map[string]registry.Registry {
 	out := map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})}
 	if r.consul != nil {
-		out["consul"] = consul.New(consul.Options{Client: r.consul, Clock: r.clock, Logger: r.log})
+		out["consul"] = consul.New(consul.Options{Client: r.consul, Agent: r.config.Consul.Agent, Clock: r.clock, Logger: r.log})
 	}
 	return out
 }

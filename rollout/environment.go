@@ -23,6 +23,7 @@ type Environment struct {
 	Lock          *Lock
 	Hold          *Hold
 	Mending       *Mending   // nil while there is nothing to remember of repairs
+	Trouble       *Trouble   // what the registry has trouble with; nil for nothing
 	DeletingAt    *time.Time // deletion was asked for; it ends when the last generation is retired
 	DeletedAt     *time.Time
 	Version       int64 // grows with every change that is recorded; given by the store

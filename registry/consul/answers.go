@@ -113,7 +113,7 @@ func (a *answers) take(g rollout.Generation) (turns []int, ops api.TxnOps) {
 		case probe.Healthy:
 			status, output = api.HealthPassing, "viridian: healthy"
 		case probe.Unhealthy:
-			output = e.instance.ID + " " + net.JoinHostPort(e.instance.Address, strconv.Itoa(e.instance.Port)) + ": " + a.failure[turn]
+			output = a.said(turn)
 		case probe.Unknown:
 		}
 		turns = append(turns, turn)
@@ -121,6 +121,12 @@ func (a *answers) take(g rollout.Generation) (turns []int, ops api.TxnOps) {
 	}
 	a.due = map[int]bool{}
 	return turns, ops
+}
+
+// said is what an unhealthy instance answered; a.mu is held.
+func (a *answers) said(turn int) string {
+	in := a.entries[turn].instance
+	return in.ID + " " + net.JoinHostPort(in.Address, strconv.Itoa(in.Port)) + ": " + a.failure[turn]
 }
 
 // settleTold notes whether Consul took what was taken.
@@ -139,31 +145,32 @@ func (a *answers) settleTold(turns []int, ok bool) {
 }
 
 // tell writes answers to Consul until ctx ends. What it does not take is tried again.
-func (r *Registry) tell(ctx context.Context, log logger, g rollout.Generation, a *answers) {
+func (w *watch) tell(ctx context.Context) {
 	pause := firstPause
 	for {
 		select {
-		case <-a.news:
+		case <-w.asked.news:
 		case <-ctx.Done():
 			return
 		}
-		r.pause(ctx, settle)
-		turns, ops := a.take(g)
+		w.r.pause(ctx, settle)
+		turns, ops := w.asked.take(w.generation)
 		if len(ops) == 0 {
 			continue
 		}
-		err := r.write(ctx, ops)
-		a.settleTold(turns, err == nil)
+		err := w.r.write(ctx, ops)
+		w.asked.settleTold(turns, err == nil)
+		if ctx.Err() != nil {
+			return
+		}
+		w.board.trouble(partWrite, err)
 		if err == nil {
 			pause = firstPause
 			continue
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		log.Warn("checks could not be written to Consul", "error", err)
-		r.pause(ctx, pause)
+		w.log.Warn("checks could not be written to Consul", "error", err)
+		w.r.pause(ctx, pause)
 		pause = min(2*pause, lastPause)
-		a.signal()
+		w.asked.signal()
 	}
 }

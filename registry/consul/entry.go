@@ -3,6 +3,7 @@ package consul
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/hashicorp/consul/api"
@@ -33,27 +34,42 @@ func nodeName(g rollout.Generation) string {
 	return "viridian-" + g.Environment + "-g" + strconv.Itoa(g.Number)
 }
 
-// entriesOf lists the instances of the services in the spec. A service without a group is one that the spec got later.
-func entriesOf(spec rollout.Spec, g rollout.Generation) ([]entry, error) {
+// servicesOf lists the services of the spec that the generation has a group of. One without a group is one that the
+// spec got later.
+func servicesOf(spec rollout.Spec, g rollout.Generation) (out []string) {
+	for _, svc := range spec.Services {
+		if slices.ContainsFunc(g.Groups, func(group rollout.Group) bool { return group.Service == svc.Name }) {
+			out = append(out, svc.Name)
+		}
+	}
+	return out
+}
+
+// entriesOf lists the instances of those services that we register.
+func (r *Registry) entriesOf(spec rollout.Spec, g rollout.Generation) ([]entry, error) {
 	if g.Environment == "" || g.Number < 1 {
 		return nil, errors.New("a generation has an environment and a number of 1 or more")
+	}
+	if len(servicesOf(spec, g)) == 0 {
+		return nil, fmt.Errorf("generation %d has no group of any service in the spec", g.Number)
 	}
 	var out []entry
 	for _, svc := range spec.Services {
 		for _, group := range g.Groups {
-			if group.Service != svc.Name {
+			if group.Service != svc.Name || group.Consul != nil { // others registered what was adopted
 				continue
 			}
 			if len(group.Instances) == 0 {
 				return nil, fmt.Errorf("generation %d has no instances of service %q", g.Number, svc.Name)
 			}
 			for _, in := range group.Instances {
-				out = append(out, entry{service: svc, instance: in, catalog: serviceOf(g, svc.Name, in)})
+				e := entry{service: svc, instance: in, catalog: serviceOf(g, svc.Name, in)}
+				if r.agent != "" {
+					e.catalog.ID = agentID(g, e.catalog.Service, in)
+				}
+				out = append(out, e)
 			}
 		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("generation %d has no group of any service in the spec", g.Number)
 	}
 	return out, nil
 }

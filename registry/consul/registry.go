@@ -17,6 +17,7 @@ import (
 // concurrent use.
 type Registry struct {
 	client *api.Client
+	agent  string // the node on whose agent groups are registered; empty for a node of their own
 	clock  clockwork.Clock
 	log    *slog.Logger
 }
@@ -25,7 +26,8 @@ var _ registry.Registry = (*Registry)(nil)
 
 // Options are what a Registry needs from outside.
 type Options struct {
-	Client *api.Client     // with address, token, namespace and the rest
+	Client *api.Client     // with address, token, namespace, deadlines and the rest
+	Agent  string          // the node name of the agent that Client leads to, when groups are to be registered on it
 	Clock  clockwork.Clock // nil for the real one
 	Logger *slog.Logger    // nil for none
 }
@@ -38,19 +40,26 @@ func New(o Options) *Registry {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Registry{client: o.Client, clock: o.Clock, log: o.Logger}
+	return &Registry{client: o.Client, agent: o.Agent, clock: o.Clock, log: o.Logger}
 }
 
-// Register announces all groups of the generation as one node, with every check critical until the instance was asked.
+// Register announces all groups of the generation as one node, with every check critical until the instance was asked;
+// or on the agent, which asks them.
 // What was announced before keeps its checks. When a large group is cut off in the middle, the error says so, nothing
 // of it passes its checks, and the next call completes it.
 func (r *Registry) Register(ctx context.Context, spec rollout.Spec, generation rollout.Generation) error {
-	entries, err := entriesOf(spec, generation)
+	entries, err := r.entriesOf(spec, generation)
 	if err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if len(entries) == 0 { // everything was adopted
+		return nil
+	}
+	if r.agent != "" {
+		return r.registerOnAgent(ctx, generation, entries)
 	}
 	known, err := r.known(ctx, generation)
 	if err != nil {
@@ -63,6 +72,9 @@ func (r *Registry) Register(ctx context.Context, spec rollout.Spec, generation r
 func (r *Registry) Deregister(ctx context.Context, _ rollout.Spec, generation rollout.Generation) error {
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if r.agent != "" {
+		return r.deregisterFromAgent(ctx, generation)
 	}
 	known, err := r.known(ctx, generation)
 	if err != nil || known == nil {

@@ -5,27 +5,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/consul/api"
 
+	"viridian/probe"
+	"viridian/registry"
 	"viridian/rollout"
 )
 
-// rhythm bounds a blocking query, so that a report comes at least every two seconds while Consul can be read.
-const rhythm = 1500 * time.Millisecond
-
-// firstPause and lastPause bound the wait after a read of Consul that failed.
-const (
-	firstPause = 100 * time.Millisecond
-	lastPause  = 2 * time.Second
-)
-
-// Watch asks every instance, writes the answers to the checks in Consul, and reports what Consul then says. So an
-// instance counts as healthy only while both are so: it answers, and the catalog knows that. An instance that somebody
-// else took out of the catalog counts as unhealthy, and is announced again.
-func (r *Registry) Watch(ctx context.Context, spec rollout.Spec, generation rollout.Generation, report func([]rollout.Reading)) error {
-	entries, err := entriesOf(spec, generation)
+// Watch reports what Consul says of the health of every group. Of a generation on a node of its own it asks every
+// instance, and writes the answers to the checks in Consul: there an instance counts as healthy only while both are so,
+// it answers, and the catalog knows that. An instance that somebody else took out of the catalog counts as unhealthy,
+// and is announced again.
+func (r *Registry) Watch(ctx context.Context, spec rollout.Spec, generation rollout.Generation, report registry.Report) error {
+	entries, err := r.entriesOf(spec, generation)
 	if err != nil {
 		return err
 	}
@@ -37,76 +30,106 @@ func (r *Registry) Watch(ctx context.Context, spec rollout.Spec, generation roll
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer stop()
-	asked := newAnswers(entries)
-	for turn := range entries {
-		parts.Go(func() { asked.ask(ctx, r.clock, turn) })
+	w := &watch{r: r, log: log, spec: spec, generation: generation, board: newBoard(generation.Number, servicesOf(spec, generation), report)}
+	for _, group := range generation.Groups {
+		if _, known := spec.Service(group.Service); !known {
+			continue
+		}
+		switch {
+		case group.Consul != nil:
+			parts.Go(func() { w.adopted(ctx, group) })
+		case r.agent != "":
+			parts.Go(func() { w.onAgent(ctx, group.Service, entries) })
+		default:
+			w.own = append(w.own, group.Service)
+		}
 	}
-	parts.Go(func() { r.tell(ctx, log, generation, asked) })
-	r.read(ctx, log, spec, generation, asked, report)
+	if len(w.own) > 0 {
+		w.asked = newAnswers(entries)
+		for turn := range entries {
+			parts.Go(func() { w.asked.ask(ctx, r.clock, turn) })
+		}
+		parts.Go(func() { w.tell(ctx) })
+		parts.Go(func() { w.onNode(ctx) })
+	}
+	<-ctx.Done()
 	return ctx.Err()
 }
 
-// read reports what Consul says until ctx ends.
-func (r *Registry) read(ctx context.Context, log logger, spec rollout.Spec, g rollout.Generation, asked *answers, report func([]rollout.Reading)) {
-	var index uint64
-	pause := firstPause
-	for ctx.Err() == nil {
-		checks, meta, err := r.client.Health().Node(nodeName(g),
-			(&api.QueryOptions{RequireConsistent: true, WaitIndex: index, WaitTime: rhythm}).WithContext(ctx))
+// watch is one run of Watch.
+type watch struct {
+	r          *Registry
+	log        logger
+	spec       rollout.Spec
+	generation rollout.Generation
+	board      *board
+	asked      *answers
+	own        []string // services on the generation's own node
+}
+
+// The parts of a watch that may be in trouble.
+const (
+	partRead     = "read"
+	partWrite    = "write"
+	partAnnounce = "announce"
+)
+
+// onNode reports what the checks of the generation's own node say, until ctx ends.
+func (w *watch) onNode(ctx context.Context) {
+	w.r.poll(ctx, func(q *api.QueryOptions) (*api.QueryMeta, error) {
+		checks, meta, err := w.r.client.Health().Node(nodeName(w.generation), q)
 		if err != nil {
-			if ctx.Err() == nil {
-				log.Warn("Consul cannot be read; health is unknown until it can", "error", explain(ctx, "read checks", err))
-			}
-			index = 0
-			r.pause(ctx, pause)
-			pause = min(2*pause, lastPause)
-			continue
+			return nil, err
 		}
-		pause, index = firstPause, nextIndex(index, meta.LastIndex)
-		readings, gone := asked.held(spec, checks)
+		if meta.ResultsFilteredByACLs {
+			return nil, errHidden
+		}
+		readings, gone := w.asked.held(w.spec, checks)
 		if gone && ctx.Err() == nil {
-			log.Warn("instances are missing in Consul and are announced again")
-			if err := r.Register(ctx, spec, g); err != nil && ctx.Err() == nil {
-				log.Warn("instances could not be announced again", "error", err)
-				r.pause(ctx, firstPause)
-			}
-			asked.tellAll()
+			w.announceAgain(ctx)
+			w.asked.tellAll()
 		}
-		if asked.complete() && ctx.Err() == nil {
-			for i := range readings {
-				readings[i].Generation = g.Number
-			}
-			report(readings)
+		if w.asked.complete() && ctx.Err() == nil {
+			w.board.post(partRead, readings...)
 		}
+		return meta, nil
+	}, func(err error) { w.lost(partRead, w.own, err) })
+}
+
+// lost tells that services cannot be read.
+func (w *watch) lost(part string, services []string, err error) {
+	if err != nil {
+		w.log.Warn("Consul cannot be read; health is unknown until it can", "error", err)
+	}
+	w.board.lose(part, services, err)
+}
+
+// announceAgain brings back what somebody else took out.
+func (w *watch) announceAgain(ctx context.Context) {
+	w.log.Warn("instances are missing in Consul and are announced again")
+	err := w.r.Register(ctx, w.spec, w.generation)
+	if ctx.Err() != nil {
+		return
+	}
+	w.board.trouble(partAnnounce, err)
+	if err != nil {
+		w.log.Warn("instances could not be announced again", "error", err)
+		w.r.pause(ctx, firstPause)
 	}
 }
 
-// nextIndex follows the rules of blocking queries: an index that goes back is begun anew, and is never below 1.
-func nextIndex(last, now uint64) uint64 {
-	if now < last {
-		return 0
-	}
-	return max(now, 1)
-}
-
-func (r *Registry) pause(ctx context.Context, d time.Duration) {
-	timer := r.clock.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.Chan():
-	case <-ctx.Done():
-	}
-}
-
-// held counts, service by service, what the checks in Consul say; gone is true when instances are not there.
+// held counts, service by service, what the instances answered and the checks in Consul say; gone is true when some are
+// not there.
 func (a *answers) held(spec rollout.Spec, checks api.HealthChecks) (readings []rollout.Reading, gone bool) {
 	byID := map[string]*api.HealthCheck{}
 	for _, c := range checks {
 		byID[c.CheckID] = c
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for _, svc := range spec.Services {
 		reading := rollout.Reading{Service: svc.Name}
-		for _, e := range a.entries {
+		for turn, e := range a.entries {
 			if e.service.Name != svc.Name {
 				continue
 			}
@@ -116,9 +139,12 @@ func (a *answers) held(spec rollout.Spec, checks api.HealthChecks) (readings []r
 				gone = true
 				reading.Unhealthy++
 				reading.Detail = firstText(reading.Detail, e.instance.ID+" is missing in Consul")
-			case c.Status == api.HealthPassing:
+			case a.state[turn] == probe.Unhealthy:
+				reading.Unhealthy++
+				reading.Detail = firstText(reading.Detail, a.said(turn))
+			case c.Status == api.HealthPassing && a.state[turn] == probe.Healthy:
 				reading.Healthy++
-			case c.Output != notAsked:
+			case c.Status != api.HealthPassing && c.Output != notAsked:
 				reading.Unhealthy++
 				reading.Detail = firstText(reading.Detail, strings.TrimSpace(c.Output))
 			}

@@ -22,6 +22,7 @@ const patience = 60 * time.Second
 type Agent struct {
 	HTTP string // host:port of the HTTP API
 	DNS  string // host:port of the DNS interface, UDP and TCP
+	Node string // the name of its node
 	// Token is the management token where access control is on.
 	Token string
 
@@ -65,9 +66,9 @@ func newAgent(t testing.TB, settings map[string]any) *Agent {
 	t.Helper()
 	need(t)
 	ports := freePorts(t, 7)
-	a := &Agent{t: t, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1])}
+	a := &Agent{t: t, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1]), Node: "agent-" + strconv.Itoa(ports[0])}
 	a.config = map[string]any{
-		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "node_name": "agent-" + strconv.Itoa(ports[0]),
+		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "node_name": a.Node,
 		"log_level": "warn", "disable_update_check": true, "leave_on_terminate": true, "skip_leave_on_interrupt": true,
 		"performance": map[string]any{"raft_multiplier": 1},
 		"ports": map[string]any{"http": ports[0], "dns": ports[1], "server": ports[2], "serf_lan": ports[3],
