@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -46,13 +47,20 @@ type PublishedInstance struct {
 // kept is a staged generation as a key of its own has it: what a switch to it will publish.
 type kept struct {
 	Generation int                            `json:"generation"`
-	Groups     map[string][]PublishedInstance `json:"groups"` // by service
+	Groups     map[string][]PublishedInstance `json:"groups"`          // by service
+	Names      map[string]string              `json:"names,omitempty"` // in Consul's catalog, of services that were adopted there
 	Sum        string                         `json:"sum"`
 }
 
 func keep(g rollout.Generation) kept {
 	k := kept{Generation: g.Number, Groups: map[string][]PublishedInstance{}}
 	for _, group := range g.Groups {
+		if a, ok := g.Adopts[group.Service]; ok {
+			if k.Names == nil {
+				k.Names = map[string]string{}
+			}
+			k.Names[group.Service] = a.Service
+		}
 		for _, in := range group.Instances {
 			k.Groups[group.Service] = append(k.Groups[group.Service], PublishedInstance{ID: in.ID, Address: in.Address, Port: in.Port,
 				HostPort: net.JoinHostPort(in.Address, strconv.Itoa(in.Port))})
@@ -103,7 +111,7 @@ func publish(route rollout.Route, staged map[int]kept) Published {
 	for _, svc := range route.Services {
 		for _, n := range route.Weights.Numbers() {
 			if instances := staged[n].Groups[svc.Name]; len(instances) > 0 {
-				p.Groups = append(p.Groups, PublishedGroup{Service: svc.Name, Name: rollout.CatalogName(route.Environment, svc.Name),
+				p.Groups = append(p.Groups, PublishedGroup{Service: svc.Name, Name: cmp.Or(staged[n].Names[svc.Name], rollout.CatalogName(route.Environment, svc.Name)),
 					Hosts: append([]string{}, svc.Hosts...), Generation: n, Weight: route.Weights[n], Instances: instances})
 			}
 		}

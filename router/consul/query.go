@@ -71,7 +71,13 @@ func (q *Query) Stage(ctx context.Context, fence router.Fence, route rollout.Rou
 	if err != nil {
 		return err
 	}
-	if err := q.stageable(ctx, fence, route, generation, parts); err != nil {
+	for _, name := range names {
+		if groups[name].adopted != nil {
+			return fmt.Errorf("generation %d has instances of service %s that registered themselves, and a prepared query cannot tell them apart: "+
+				"register them by Viridian", generation.Number, groups[name].service.Name)
+		}
+	}
+	if err := q.stageable(ctx, fence, route, generation, groups, parts); err != nil {
 		return err
 	}
 	for _, name := range names {

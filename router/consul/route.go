@@ -48,16 +48,27 @@ func catalogNames(route rollout.Route) (names []string) {
 	return names
 }
 
+// place is one service that a generation has instances of.
+type place struct {
+	service   rollout.Service
+	instances []rollout.Instance
+	adopted   *rollout.Adoption // where they are from, when they registered themselves
+}
+
 // places are the services that the generation has instances of, by the names that Consul knows them by.
-func places(route rollout.Route, generation rollout.Generation) (map[string]rollout.Service, error) {
+func places(route rollout.Route, generation rollout.Generation) (map[string]place, error) {
 	if err := checkNames(route.Environment, servicesOf(route)...); err != nil {
 		return nil, err
 	}
-	out := map[string]rollout.Service{}
+	out := map[string]place{}
 	for _, svc := range route.Services {
 		for _, group := range generation.Groups {
 			if group.Service == svc.Name && len(group.Instances) > 0 {
-				out[rollout.CatalogName(route.Environment, svc.Name)] = svc.Service
+				p := place{service: svc.Service, instances: group.Instances}
+				if a, ok := generation.Adopts[svc.Name]; ok {
+					p.adopted = &a
+				}
+				out[rollout.CatalogName(route.Environment, svc.Name)] = p
 			}
 		}
 	}

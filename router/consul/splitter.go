@@ -39,14 +39,18 @@ func (s *Splitter) Stage(ctx context.Context, fence router.Fence, route rollout.
 	if err != nil {
 		return err
 	}
-	if err := s.stageable(ctx, fence, route, generation, parts); err != nil {
+	if err := s.stageable(ctx, fence, route, generation, groups, parts); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		if groups[name].Protocol != "http" {
-			return fmt.Errorf("service %s speaks %s: a splitter shares http only", groups[name].Name, groups[name].Protocol)
+		if svc := groups[name].service; svc.Protocol != "http" {
+			return fmt.Errorf("service %s speaks %s: a splitter shares http only", svc.Name, svc.Protocol)
 		}
-		if err := s.stageOne(ctx, route.Environment, name, generation.Number, len(groups)); err != nil {
+		filter, err := filterFor(route.Environment, name, generation.Number, groups[name])
+		if err != nil {
+			return err
+		}
+		if err := s.stageOne(ctx, route.Environment, name, member{generation.Number, len(groups), filter}); err != nil {
 			return err
 		}
 	}
@@ -54,13 +58,13 @@ func (s *Splitter) Stage(ctx context.Context, fence router.Fence, route rollout.
 }
 
 // stageOne writes the entries in the order in which they depend on each other.
-func (s *Splitter) stageOne(ctx context.Context, environment, name string, number, groups int) error {
+func (s *Splitter) stageOne(ctx context.Context, environment, name string, generation member) error {
 	if err := s.stageDefaults(ctx, environment, name); err != nil {
 		return err
 	}
 	err := s.change(ctx, api.ServiceResolver, name, func(entry api.ConfigEntry) (api.ConfigEntry, bool, error) {
 		resolver, _ := entry.(*api.ServiceResolverConfigEntry)
-		next := resolverFor(resolver, environment, name, number, groups)
+		next := resolverFor(resolver, environment, name, generation)
 		return next, !alike(resolver, next), nil
 	})
 	if err != nil {

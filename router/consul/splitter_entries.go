@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/consul/api"
 
@@ -17,17 +18,28 @@ const nobody = "nobody"
 // nobodyFilter is of a generation that there never is.
 const nobodyFilter = `Service.Meta["` + rollout.MetaGeneration + `"] == "0"`
 
-// metaGroups begins the keys under which a resolver notes, for each subset, how many services have the generation, so
-// that it is missed when one of them has lost it.
-const metaGroups = "viridian-groups-"
+// metaMember begins the keys under which a resolver notes each subset, see [member].
+const metaMember = "viridian-member-"
 
-// filterOf finds the instances of a generation, by what every one of them has in its meta.
-func filterOf(environment string, generation int) string {
-	return fmt.Sprintf("Service.Meta[%q] == %q and Service.Meta[%q] == \"%d\"", rollout.MetaEnvironment, environment, rollout.MetaGeneration, generation)
+// member is a generation in a resolver. How many services have it is noted there, so that it is missed when one of them
+// has lost it, and the sum of its filter, so that an edit is seen.
+type member struct {
+	generation int
+	groups     int
+	filter     string
 }
 
-func subsetOf(environment string, generation int) api.ServiceResolverSubset {
-	return api.ServiceResolverSubset{OnlyPassing: true, Filter: filterOf(environment, generation)}
+func (m member) note() string { return strconv.Itoa(m.groups) + " " + sum([]byte(m.filter)) }
+
+// memberOf reads a note back, with the filter that the resolver has.
+func memberOf(resolver *api.ServiceResolverConfigEntry, key, note string) (m member, ok bool) {
+	name, found := strings.CutPrefix(key, metaMember)
+	m.generation, ok = generationOf(name)
+	groups, _, _ := strings.Cut(note, " ")
+	var err error
+	m.groups, err = strconv.Atoi(groups)
+	m.filter = resolver.Subsets[name].Filter
+	return m, found && ok && err == nil
 }
 
 // resolverBase is what every resolver of ours has besides generations. What somebody set for how callers connect is kept.
@@ -49,11 +61,11 @@ func resolverBase(resolver *api.ServiceResolverConfigEntry, environment, name st
 	return out
 }
 
-// resolverFor is the resolver with the generation, which so many services have.
-func resolverFor(resolver *api.ServiceResolverConfigEntry, environment, name string, generation, groups int) *api.ServiceResolverConfigEntry {
+// resolverFor is the resolver with the generation.
+func resolverFor(resolver *api.ServiceResolverConfigEntry, environment, name string, m member) *api.ServiceResolverConfigEntry {
 	out := resolverBase(resolver, environment, name)
-	out.Subsets[subset(generation)] = subsetOf(environment, generation)
-	out.Meta[metaGroups+subset(generation)] = strconv.Itoa(groups)
+	out.Subsets[subset(m.generation)] = api.ServiceResolverSubset{OnlyPassing: true, Filter: m.filter}
+	out.Meta[metaMember+subset(m.generation)] = m.note()
 	return out
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -126,16 +125,14 @@ func stagedIn(environment string, pairs []pair) []int {
 		if p.resolver == nil {
 			continue
 		}
-		for key, text := range p.resolver.Meta {
-			name, ok := strings.CutPrefix(key, metaGroups)
-			groups, err := strconv.Atoi(text)
-			n, isGeneration := generationOf(name)
-			if !ok || !isGeneration || err != nil {
+		for key, note := range p.resolver.Meta {
+			m, ok := memberOf(p.resolver, key, note)
+			if !ok {
 				continue
 			}
-			wanted[n] = max(wanted[n], groups)
-			if alike(p.resolver, resolverFor(p.resolver, environment, p.name, n, groups)) {
-				good[n]++
+			wanted[m.generation] = max(wanted[m.generation], m.groups)
+			if alike(p.resolver, resolverFor(p.resolver, environment, p.name, m)) {
+				good[m.generation]++
 			}
 		}
 	}

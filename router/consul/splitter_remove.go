@@ -29,7 +29,7 @@ func (s *Splitter) Remove(ctx context.Context, fence router.Fence, environment s
 			}
 			next := resolverBase(resolver, environment, p.name)
 			delete(next.Subsets, subset(generation))
-			delete(next.Meta, metaGroups+subset(generation))
+			delete(next.Meta, metaMember+subset(generation))
 			return next, !alike(resolver, next), nil
 		})
 		if err != nil {
