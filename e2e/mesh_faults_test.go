@@ -62,14 +62,14 @@ func TestProveMeshFaults(t *testing.T) {
 		slowest.Round(10*time.Millisecond), revoked, time.Since(at).Round(10*time.Millisecond), since(began))
 }
 
-// handEdit is something that somebody does by hand, and what is to be told of it.
-type handEdit struct {
+// meshEdit is something that somebody does by hand, and what is to be told of it.
+type meshEdit struct {
 	what, told string
 	do         func()
 }
 
 // edits are what somebody may do to an environment whose live generation is 2.
-func (s *meshShop) edits() []handEdit {
+func (s *meshShop) edits() []meshEdit {
 	entries, kv := s.lab.admin.ConfigEntries(), s.lab.admin.KV()
 	must := func(err error) {
 		s.Helper()
@@ -91,7 +91,7 @@ func (s *meshShop) edits() []handEdit {
 		}
 	}
 	toOne := []api.ServiceSplit{{Weight: 100, ServiceSubset: "g1"}}
-	return []handEdit{
+	return []meshEdit{
 		{"other weights in the splitter", "map[1:100]", set(func(e *api.ServiceSplitterConfigEntry) { e.Splits = toOne })},
 		{"a splitter of somebody's own", "was written by somebody else", set(func(e *api.ServiceSplitterConfigEntry) { e.Splits, e.Meta = toOne, nil })},
 		{"the splitter deleted", "splitter shop-web is gone", func() {
