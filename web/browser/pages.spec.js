@@ -81,13 +81,10 @@ const screens = {
 test('pages on other screens and for other eyes', async ({ browser, world }) => {
   test.setTimeout(200_000);
   const all = await places(world);
-  const first = await browser.newContext();
-  await signIn(await first.newPage());
-  const storageState = await first.storageState();
-  await first.close();
   for (const [kind, { options, size, pages }] of Object.entries(screens)) {
-    const context = await browser.newContext({ ...options, viewport: size, reducedMotion: 'reduce', storageState });
+    const context = await browser.newContext({ ...options, viewport: size, reducedMotion: 'reduce' });
     const page = await context.newPage();
+    await signIn(page);
     for (const label of pages) {
       await page.goto(all[label]);
       await shoot(page, `${kind}/${label}`, size.width);
