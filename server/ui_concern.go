@@ -20,6 +20,7 @@ func concernsOf(e rollout.Environment, now time.Time) []web.Concern {
 	c.nodes()
 	c.rollback()
 	c.newest()
+	c.registry()
 	if e.Hold != nil {
 		c.add(web.Warn, "automation is held since a rollback: %s", e.Hold.Reason)
 		c.list[len(c.list)-1].Noted = true
@@ -121,6 +122,20 @@ func (c *concerns) newest() {
 		c.add(web.Warn, "generation %d failed: %s", g.Number, g.Reason)
 	case g.State == rollout.Ready && g.Waiting != "":
 		c.add(web.Warn, "generation %d asked to be promoted, and waits: %s", g.Number, g.Waiting)
+	}
+}
+
+// registry looks at what the registry tells: what it cannot, and what runs that was not registered.
+func (c *concerns) registry() {
+	if text := c.e.TroubleText(); text != "" {
+		c.add(web.Warn, "registry %s: %s", c.e.Spec.Registry, text)
+	}
+	for _, g := range c.e.Generations {
+		for _, svc := range c.e.Spec.Services {
+			if r, _ := c.e.Reading(g.Number, svc.Name, c.now); r.Drift != "" && g.State != rollout.Retiring {
+				c.add(web.Warn, "%s: generation %d is not what was registered: %s", svc.Name, g.Number, r.Drift)
+			}
+		}
 	}
 }
 
