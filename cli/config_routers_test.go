@@ -48,7 +48,7 @@ func TestConfigRouters_Mistakes(t *testing.T) {
 		enough + "routers: {builtin: {driver: haproxy}}\n":                                                       "routers.builtin has settings",
 		enough + "routers: {Edge: {driver: haproxy}}\n":                                                          "routers.Edge is not a name",
 		enough + "routers:\n  edge: {driver: haproxy}\n  edge: {}\n":                                             "routers.edge is given twice",
-		fleetOf("driver: nginx", one):                                                                            "line 4: routers.edge.driver \"nginx\" is not known\n  fix: use one of: haproxy",
+		fleetOf("driver: nginx", one):                                                                            "line 4: routers.edge.driver \"nginx\" is not known\n  fix: use one of: consul-kv,",
 		fleetOf("required: all", one):                                                                            "routers.edge.driver \"\" is not known",
 		fleetOf("{}", one):                                                                                       "is not valid YAML",
 		fleetOf("driver: haproxy"):                                                                               "routers.edge.nodes is not a list of at least one node\n  fix: write nodes: [{name: lb-1, socket:",

@@ -89,4 +89,8 @@ type Reading struct {
 	Total      int
 	At         time.Time
 	Detail     string // what the first unhealthy instance answered
+	// Drift says how the instances differ from what was registered, other than by their health; empty for not at all.
+	Drift string
+	// Mismatched counts those that say they run another artifact than the generation's.
+	Mismatched int
 }

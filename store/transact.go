@@ -74,6 +74,7 @@ func (s *Store) transact(ctx context.Context, cmd controller.Command, decide con
 			if !cmd.Create && (!before.found || before.DeletedAt != nil) {
 				return noEnvironment(cmd.Environment)
 			}
+			before.HeardSince = s.heardSince(now)
 			t, err := decide(before.Environment, now)
 			if err != nil {
 				return err
@@ -106,7 +107,7 @@ func writeTransition(w *writes, before aggregate, t rollout.Transition) rollout.
 		return before.Environment
 	}
 	b, e := &w.batch, t.After
-	decided := len(t.Events) > 0 || len(t.Changed) > 0 || t.SpecChanged
+	decided := len(t.Events) > 0 || len(t.Changed) > 0 || t.SpecChanged || t.Touched
 	e.Version = before.Version
 	if !before.found {
 		insertEnvironment(b, e)

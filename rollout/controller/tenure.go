@@ -31,6 +31,7 @@ type tenure struct {
 	// attendants see to the nodes of the environment's fleets.
 	attendants map[nodeKey]*attendant
 	warned     map[string]bool
+	looking    bool // a look for instances to adopt is due
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
@@ -91,11 +92,16 @@ func (t *tenure) work() error {
 		switch a.Kind {
 		case rollout.ActRegister, rollout.ActDeregister:
 			failed = errors.Join(failed, t.announce(loaded, driver, a, &facts))
+		case rollout.ActAdopt:
+			failed = errors.Join(failed, t.adopt(loaded, driver, a.Generation, &facts))
 		case rollout.ActSettle:
 			settle = true
 		case rollout.ActWake:
 			t.wakeAt(a.At.Sub(now))
 		}
+	}
+	if text, known := t.trouble(failed); known && text != loaded.TroubleText() {
+		facts.Trouble = &text
 	}
 	facts.Receipts = t.unattended(loaded)
 	facts.Readings = t.takeReadings(loaded)
@@ -163,7 +169,7 @@ func (t *tenure) load(ctx context.Context, e rollout.Environment, number int) (r
 	ctx, cancel := context.WithTimeout(ctx, t.w.CallTimeout)
 	defer cancel()
 	g, _ := e.Generation(number)
-	groups, err := t.w.Store.Groups(ctx, e.Name, number)
+	groups, err := t.w.Store.Groups(ctx, e.Name, number) // those that are adopted say so
 	g.Groups = groups
 	return g, err
 }

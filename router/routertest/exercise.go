@@ -23,6 +23,13 @@ type Fixture struct {
 	// Undurable returns a driver of the same node, restarted if need be, that can write nothing for a restart. Nil when
 	// that cannot be done.
 	Undurable func() router.Router
+	// Lasting says that a node which forgot nothing is the same incarnation after a restart.
+	Lasting bool
+	// Signpost is a node that only says where traffic goes: connections, what is open on them and whether an instance
+	// is alive are somebody else's.
+	Signpost bool
+	// Undivided is a node that gives all traffic to one generation, and refuses shares.
+	Undivided bool
 }
 
 // patience is how long a test waits for what must happen.
