@@ -20,13 +20,14 @@ type consulLab struct {
 	*lab
 	agent     *consultest.Agent
 	tokenFile string
-	granted   string // the token in it
+	granted   string   // the token in it
+	policies  []string // what it has, documented in these files
 	admin     *api.Client
 }
 
-func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
+func newConsulLab(t testing.TB, agent *consultest.Agent, policies ...string) *consulLab {
 	t.Helper()
-	l := &consulLab{lab: newLab(t), agent: agent, admin: agent.Client(agent.Token)}
+	l := &consulLab{lab: newLab(t), agent: agent, policies: append([]string{"registry/consul/policy.hcl"}, policies...), admin: agent.Client(agent.Token)}
 	l.timing.leaseTTL, l.timing.callTimeout = 600*time.Millisecond, 1500*time.Millisecond // a retirement waits for both
 	l.consul = fmt.Sprintf("consul:\n  address: %q\n", agent.HTTP)
 	if agent.Token != "" {
@@ -40,7 +41,11 @@ func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
 // grant gives Viridian a new token.
 func (l *consulLab) grant() (token string) {
 	l.Helper()
-	token = l.agent.Grant(consultest.Policy(l, "registry/consul/policy.hcl"))
+	var rules []string
+	for _, path := range l.policies {
+		rules = append(rules, consultest.Policy(l, path))
+	}
+	token = l.agent.Grant(rules...)
 	if err := os.WriteFile(l.tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		l.Fatal(err)
 	}
@@ -52,6 +57,7 @@ func (l *consulLab) grant() (token string) {
 type consulShop struct {
 	*shop
 	consulLab *consulLab
+	team      map[string]client.Instance // that registered themselves
 }
 
 func (l *consulLab) shop(r *replica, name string, size int) *consulShop {
