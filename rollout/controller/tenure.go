@@ -31,6 +31,8 @@ type tenure struct {
 	// attendants see to the nodes of the environment's fleets.
 	attendants map[nodeKey]*attendant
 	warned     map[string]bool
+	swept      int64 // the version of the spec under which registries are swept
+	endSweep   context.CancelFunc
 	looking    bool // a look for instances to adopt is due
 }
 
@@ -84,6 +86,7 @@ func (t *tenure) work() error {
 	if driver == nil {
 		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
 	}
+	t.sweep(loaded)
 	t.keepWatches(loaded, driver)
 	var facts rollout.Facts
 	var failed error
