@@ -90,6 +90,9 @@ func resolve(from sources) (config, []settingValue, []failure) {
 	if f := c.Consul.check(); len(wrong) == 0 && f != nil {
 		wrong = append(wrong, *f)
 	}
+	if len(wrong) == 0 {
+		wrong = checkNodes(c.Routers, &c.Consul)
+	}
 	return c, values, wrong
 }
 

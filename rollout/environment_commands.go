@@ -26,7 +26,7 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
-		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided,
 	}.change(cmd.Actor, now)
 	c.t.SpecChanged = true
 	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})

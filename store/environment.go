@@ -43,7 +43,7 @@ func (s *Store) queueAggregate(b *batch, a *aggregate, name string, lock bool, g
 	queueReceipts(b, a, name)
 	queueStagings(b, a, name)
 	queueReadings(b, a, name)
-	a.Timing, a.Required = s.timing, s.required
+	a.Timing, a.Required, a.Undivided = s.timing, s.required, s.undivided
 }
 
 // Environment loads the aggregate without locking it, with the database's time. A deleted environment is loaded too;
@@ -60,7 +60,9 @@ func (s *Store) Environment(ctx context.Context, name string) (rollout.Environme
 	if err != nil {
 		return rollout.Environment{}, time.Time{}, err
 	}
-	return a.Environment, a.now.Truncate(time.Microsecond), nil
+	a.now = a.now.Truncate(time.Microsecond)
+	a.HeardSince = s.heardSince(a.now)
+	return a.Environment, a.now, nil
 }
 
 func noEnvironment(name string) error {

@@ -6,15 +6,13 @@ import (
 	"fmt"
 
 	"github.com/hashicorp/consul/api"
-
-	"viridian/rollout"
 )
-
-// nobody is the subset that no instance belongs to: where traffic goes while no generation has weight.
-const nobody = "nobody"
 
 // errRaced is a compare-and-set that was lost again and again.
 var errRaced = errors.New("somebody else writes the same entry again and again")
+
+// ErrForeign is of an entry or a query that somebody else made under a name of ours: it is neither taken over nor deleted.
+var ErrForeign = errors.New("it was made by somebody else: delete it, or name the service otherwise")
 
 // tries bounds how often a lost compare-and-set is tried again, each time on what was read anew.
 const tries = 20
@@ -37,7 +35,7 @@ func (n node) change(ctx context.Context, kind, name string, edit func(api.Confi
 		}
 		won, _, err := n.Client.ConfigEntries().CAS(next, index, write(ctx))
 		if err != nil {
-			return explain(ctx, "write "+kind+" "+name, err)
+			return n.explain(ctx, "write "+kind+" "+name, err)
 		}
 		if won {
 			return nil
@@ -53,21 +51,21 @@ func (n node) entry(ctx context.Context, kind, name string) (api.ConfigEntry, er
 		return nil, nil
 	}
 	if err != nil {
-		return nil, explain(ctx, "read "+kind+" "+name, err)
+		return nil, n.explain(ctx, "read "+kind+" "+name, err)
 	}
 	return entry, nil
 }
 
-// drop deletes what edit would have changed, if it is ours and was not changed in between.
-func (n node) drop(ctx context.Context, kind, name, environment string) error {
+// drop deletes an entry if mine says that it is to go, and nobody changed it in between.
+func (n node) drop(ctx context.Context, kind, name string, mine func(api.ConfigEntry) bool) error {
 	for range tries {
 		entry, err := n.entry(ctx, kind, name)
-		if err != nil || entry == nil || entry.GetMeta()[rollout.MetaEnvironment] != environment {
+		if err != nil || entry == nil || !mine(entry) {
 			return err
 		}
 		won, _, err := n.Client.ConfigEntries().DeleteCAS(kind, name, entry.GetModifyIndex(), write(ctx))
 		if err != nil {
-			return explain(ctx, "delete "+kind+" "+name, err)
+			return n.explain(ctx, "delete "+kind+" "+name, err)
 		}
 		if won {
 			return nil
@@ -76,17 +74,15 @@ func (n node) drop(ctx context.Context, kind, name, environment string) error {
 	return fmt.Errorf("delete %s %s in Consul: %w", kind, name, errRaced)
 }
 
-// list reads all entries of a kind that belong to the environment.
-func (n node) list(ctx context.Context, kind, environment string) ([]api.ConfigEntry, error) {
+// list reads all entries of a kind, by name. Consul leaves out what the token may not read.
+func (n node) list(ctx context.Context, kind string) (map[string]api.ConfigEntry, error) {
 	all, _, err := n.Client.ConfigEntries().List(kind, consistent(ctx))
 	if err != nil && !absent(err) {
-		return nil, explain(ctx, "list "+kind, err)
+		return nil, n.explain(ctx, "list "+kind, err)
 	}
-	var out []api.ConfigEntry
+	entries := map[string]api.ConfigEntry{}
 	for _, entry := range all {
-		if entry.GetMeta()[rollout.MetaEnvironment] == environment {
-			out = append(out, entry)
-		}
+		entries[entry.GetName()] = entry
 	}
-	return out, nil
+	return entries, nil
 }

@@ -14,6 +14,9 @@ import (
 	"viridian/router"
 )
 
+// newest is the fence of who knows of every revision that there is.
+var newest = router.Fence{Revision: 1 << 40}
+
 // town is an environment with running agents and announced generations.
 type town struct {
 	testing.TB
@@ -22,13 +25,15 @@ type town struct {
 	ctx    context.Context
 	spec   rollout.Spec
 	name   string
+	// version is the spec's.
+	version int64
 }
 
 func newTown(t testing.TB, agent *consultest.Agent, services ...string) *town {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
-	w := &town{TB: t, agent: agent, client: agent.Client(agent.Token), ctx: ctx, name: "shop"}
+	w := &town{TB: t, agent: agent, client: agent.Client(agent.Token), ctx: ctx, name: "shop", version: 1}
 	for _, name := range services {
 		w.spec.Services = append(w.spec.Services, rollout.Service{Name: name, Protocol: "http"})
 	}
@@ -65,14 +70,14 @@ func (w *town) announce(g rollout.Generation) {
 }
 
 func (w *town) route(revision int64, weights rollout.Weights) rollout.Route {
-	r := rollout.Route{Environment: w.name, Revision: revision, Weights: weights, SpecVersion: 1}
+	r := rollout.Route{Environment: w.name, Revision: revision, Weights: weights, SpecVersion: w.version}
 	for _, n := range weights.Numbers() {
 		if r.Live == 0 || weights[n] > weights[r.Live] {
 			r.Live = n
 		}
 	}
 	for _, svc := range w.spec.Services {
-		r.Services = append(r.Services, rollout.RouteService{Service: svc})
+		r.Services = append(r.Services, rollout.RouteService{Service: svc, Hosts: []string{svc.Name + ".example.com"}})
 	}
 	return r
 }
@@ -80,9 +85,19 @@ func (w *town) route(revision int64, weights rollout.Weights) rollout.Route {
 func (w *town) stage(r router.Router, generations ...rollout.Generation) {
 	w.Helper()
 	for _, g := range generations {
-		if err := r.Stage(w.ctx, router.Fence{}, w.route(0, nil), g); err != nil {
+		if err := r.Stage(w.ctx, newest, w.route(0, nil), g); err != nil {
 			w.Fatalf("stage generation %d: %v", g.Number, err)
 		}
+	}
+}
+
+// two announces and stages two generations of service web.
+func (w *town) two(r router.Router) {
+	w.Helper()
+	for n := 1; n <= 2; n++ {
+		g := w.generation(n, "web")
+		w.announce(g)
+		w.stage(r, g)
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"viridian/router"
 )
 
-// mark is what an entry in Consul says of the route that was written into it.
+// mark is what is written into Consul beside weights: of which route they are.
 type mark struct {
 	Revision    int64
 	SpecVersion int64
@@ -37,39 +37,117 @@ func (m mark) meta(environment string) map[string]string {
 		metaPrevious: strconv.Itoa(m.Previous)}
 }
 
-// parseMark reads a mark back. What somebody wrote by hand has none, or a broken one, and counts as revision 0.
-func parseMark(meta map[string]string) mark {
+// parseMark reads a mark back; ok is false for what we did not write.
+func parseMark(meta map[string]string) (m mark, ok bool) {
 	revision, errR := strconv.ParseInt(meta[metaRevision], 10, 64)
 	version, errV := strconv.ParseInt(meta[metaSpecVersion], 10, 64)
 	live, errL := strconv.Atoi(meta[metaLive])
 	previous, errP := strconv.Atoi(meta[metaPrevious])
-	if errR != nil || errV != nil || errL != nil || errP != nil {
-		return mark{}
+	if errR != nil || errV != nil || errL != nil || errP != nil || min(revision, version, int64(live), int64(previous)) < 0 {
+		return mark{}, false
 	}
-	return mark{Revision: revision, SpecVersion: version, Live: live, Previous: previous}
+	return mark{Revision: revision, SpecVersion: version, Live: live, Previous: previous}, true
 }
 
-// held is what one service of an environment was found to do.
+// held is what one place in Consul was found to do for a service of an environment, or for all of them.
 type held struct {
 	mark
+	name    string
 	weights rollout.Weights
+	has     []int  // the generations that it could serve
+	edited  string // how it differs from what we write; empty when it does not
 }
 
-func (h held) hash() string {
-	return rollout.Route{Live: h.Live, Weights: h.weights}.Hash()
+// share is the part of the weights that the place can serve.
+func (h held) share(weights rollout.Weights) rollout.Weights {
+	out := rollout.Weights{}
+	for _, n := range weights.Numbers() {
+		if slices.Contains(h.has, n) {
+			out[n] = weights[n]
+		}
+	}
+	return out
 }
 
 // admits is the fence: whether the route may be written over what is held. done is true when that is so already.
 func (h held) admits(route rollout.Route) (done bool, err error) {
+	same := maps.Equal(h.weights, h.share(route.Weights)) && h.Live == route.Live
 	switch {
 	case h.Revision > route.Revision:
-		return false, fmt.Errorf("%w: %d, and this is %d", router.ErrStale, h.Revision, route.Revision)
+		return false, fmt.Errorf("%w: %s is at %d, and this is %d", router.ErrStale, h.name, h.Revision, route.Revision)
 	case h.Revision < route.Revision || h.Revision == 0:
 		return false, nil
-	case h.hash() != route.Hash():
-		return false, fmt.Errorf("%w: %s at revision %d", router.ErrDiverged, weightsText(h.weights), h.Revision)
+	case !same:
+		return false, fmt.Errorf("%w: %s has %s at revision %d", router.ErrDiverged, h.name, weightsText(h.weights), h.Revision)
 	}
-	return h.SpecVersion >= route.SpecVersion && h.Previous == route.Previous, nil
+	return h.edited == "" && h.SpecVersion >= route.SpecVersion && h.Previous == route.Previous, nil
+}
+
+// refuses is the fence of what writes no route.
+func (h held) refuses(fence router.Fence) error {
+	if h.Revision > fence.Revision {
+		return fmt.Errorf("%w: %s is at %d, and this is %d", router.ErrStale, h.name, h.Revision, fence.Revision)
+	}
+	return nil
+}
+
+// keeps says whether a generation must not be removed.
+func (h held) keeps(generation int) error {
+	if h.weights.Carries(generation) || h.Live == generation || h.Previous == generation {
+		return fmt.Errorf("%w: by %s", router.ErrInUse, h.name)
+	}
+	return nil
+}
+
+// whole is what several places do together: the environment is at the lowest of their revisions. What is not as we wrote
+// it is told in problem, and makes the hash another one than any route's.
+func whole(parts []held) (h held, problem string) {
+	var problems []string
+	for i, p := range parts {
+		if i == 0 || p.Revision < h.Revision {
+			h.mark = p.mark
+		}
+	}
+	h.weights = rollout.Weights{}
+	var ahead []string
+	for _, p := range parts {
+		if p.edited != "" {
+			problems = append(problems, p.edited)
+		}
+		if p.Revision > h.Revision {
+			ahead = append(ahead, fmt.Sprintf("%s is at revision %d already", p.name, p.Revision))
+			continue
+		}
+		for n, share := range p.weights {
+			h.weights[n] = max(h.weights[n], share)
+		}
+	}
+	for _, p := range parts {
+		if p.Revision == h.Revision && p.edited == "" && (p.Live != h.Live || !maps.Equal(p.weights, p.share(h.weights))) {
+			problems = append(problems, fmt.Sprintf("%s has %s", p.name, weightsText(p.weights)))
+		}
+	}
+	if len(problems) > 0 {
+		h.edited = strings.Join(problems, "; ")
+	}
+	return h, strings.Join(append(problems, ahead...), "; ")
+}
+
+// hash is the route's where everything is as a route says, and no route's where it was changed by hand.
+func (h held) hash() string {
+	hash := rollout.Route{Live: h.Live, Weights: h.weights}.Hash()
+	if h.edited != "" {
+		return hash + " changed"
+	}
+	return hash
+}
+
+// tell puts what is held into an observation.
+func (h held) tell(o *router.Observation, problem string) {
+	o.Revision, o.SpecVersion, o.Hash, o.Error = h.Revision, h.SpecVersion, h.hash(), problem
+	if len(h.weights) > 0 {
+		o.Weights = h.weights
+	}
 }
 
 func weightsText(w rollout.Weights) string {

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/consul/api"
 
@@ -16,9 +17,12 @@ import (
 )
 
 // Query switches what Consul's DNS answers: each service of an environment has a prepared query of its catalog name,
-// asked as <environment>-<service>.query.consul, that names one generation by its tag. Consul does not compare when a
-// query is written, so a write is read, compared, written and read back under the lease.
-type Query struct{ node }
+// asked as <environment>-<service>.query.consul, that names one generation by the meta of its instances. Consul does not
+// compare when a query is written, so a write is read, compared, written and read back under the lease.
+type Query struct {
+	node
+	hidden atomic.Bool // the last list left out what the token may not read
+}
 
 var (
 	_ router.Router = (*Query)(nil)
@@ -26,185 +30,134 @@ var (
 )
 
 // NewQuery makes the router. It asks nothing yet.
-func NewQuery(o Options) *Query { return &Query{newNode(o)} }
+func NewQuery(o Options) *Query { return &Query{node: newNode(o, queryPolicy)} }
 
 // ErrShared is a route that shares traffic: a prepared query names one generation.
 var ErrShared = errors.New("a prepared query names one generation: weights are 0 or 100 there")
 
-// markPrefix begins the tag that carries a query's mark. It is a tag that instances must not have, so that it says
-// something to us and nothing to Consul.
-const markPrefix = "!viridian:"
-
-// noGeneration is a tag that no instance has.
-const noGeneration = "viridian-nobody"
-
-// queryMark is what is kept in a query beside the generation that it names.
-type queryMark struct {
-	mark
-	environment string
-	staged      []int
-}
-
-func (m queryMark) tag() string {
-	var staged []string
-	for _, n := range m.staged {
-		staged = append(staged, strconv.Itoa(n))
-	}
-	return markPrefix + strings.Join([]string{m.environment, strconv.FormatInt(m.Revision, 10), strconv.FormatInt(m.SpecVersion, 10),
-		strconv.Itoa(m.Live), strconv.Itoa(m.Previous), strings.Join(staged, "+")}, ":")
-}
-
-// parseQueryMark reads the mark among the tags; ok is false when there is none that we wrote.
-func parseQueryMark(tags []string) (m queryMark, ok bool) {
-	for _, tag := range tags {
-		text, found := strings.CutPrefix(tag, markPrefix)
-		fields := strings.Split(text, ":")
-		if !found || len(fields) != 6 {
-			continue
-		}
-		m.mark = parseMark(map[string]string{metaRevision: fields[1], metaSpecVersion: fields[2], metaLive: fields[3], metaPrevious: fields[4]})
-		m.environment = fields[0]
-		for word := range strings.SplitSeq(fields[5], "+") {
-			if n, err := strconv.Atoi(word); err == nil {
-				m.staged = append(m.staged, n)
-			}
-		}
-		return m, true
-	}
-	return queryMark{}, false
-}
-
-// queryHeld is a query that was read.
-type queryHeld struct {
-	queryMark
-	definition *api.PreparedQueryDefinition
-	weights    rollout.Weights
-}
-
-func heldByQuery(q *api.PreparedQueryDefinition) (queryHeld, bool) {
-	m, ok := parseQueryMark(q.Service.Tags)
-	h := queryHeld{queryMark: m, definition: q, weights: rollout.Weights{}}
-	for _, tag := range q.Service.Tags {
-		if n, isGeneration := generationOf(tag); isGeneration {
-			h.weights[n] = 100
-		}
-	}
-	return h, ok
-}
-
-// queries reads the queries of the environment.
-func (q *Query) queries(ctx context.Context, environment string) ([]queryHeld, error) {
-	all, _, err := q.Client.PreparedQuery().List(consistent(ctx))
+// queries reads the queries of the environment, by name. The named ones must not be anybody else's.
+func (q *Query) queries(ctx context.Context, environment string, names ...string) ([]queryHeld, []held, error) {
+	all, meta, err := q.Client.PreparedQuery().List(consistent(ctx))
 	if err != nil {
-		return nil, explain(ctx, "list prepared queries", err)
+		return nil, nil, q.explain(ctx, "list prepared queries", err)
 	}
+	q.hidden.Store(meta.ResultsFilteredByACLs)
 	var out []queryHeld
 	for _, definition := range all {
-		if h, ok := heldByQuery(definition); ok && h.environment == environment {
-			out = append(out, h)
+		switch {
+		case definition.Service.ServiceMeta[rollout.MetaEnvironment] == environment:
+			out = append(out, heldByQuery(environment, definition))
+		case slices.Contains(names, definition.Name):
+			return nil, nil, fmt.Errorf("prepared query %s in Consul: %w", definition.Name, ErrForeign)
 		}
 	}
-	slices.SortFunc(out, func(a, b queryHeld) int { return strings.Compare(a.definition.Name, b.definition.Name) })
-	return out, nil
+	slices.SortFunc(out, func(a, b queryHeld) int { return strings.Compare(a.name, b.name) })
+	var parts []held
+	for _, h := range out {
+		parts = append(parts, h.held)
+	}
+	return out, parts, nil
 }
 
-// Stage makes the query of each service of the generation, which names nobody until the first switch, and notes there
-// that the generation is known.
-func (q *Query) Stage(ctx context.Context, _ router.Fence, route rollout.Route, generation rollout.Generation) error {
-	known, err := q.queries(ctx, route.Environment)
+// Stage makes the query of each service of the generation, once Consul's catalog has every instance. It names nobody
+// until the first switch, and notes which generations are known.
+func (q *Query) Stage(ctx context.Context, fence router.Fence, route rollout.Route, generation rollout.Generation) error {
+	groups, err := places(route, generation)
 	if err != nil {
 		return err
 	}
-	for _, group := range generation.Groups {
-		if _, ok := serviceOf(route, group.Service); !ok {
+	names := slices.Sorted(maps.Keys(groups))
+	known, parts, err := q.queries(ctx, route.Environment, names...)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if groups[name].adopted != nil {
+			return fmt.Errorf("generation %d has instances of service %s that registered themselves, and a prepared query cannot tell them apart: "+
+				"register them by Viridian", generation.Number, groups[name].service.Name)
+		}
+	}
+	if err := q.stageable(ctx, fence, route, generation, groups, parts); err != nil {
+		return err
+	}
+	for _, name := range names {
+		h := queryHeld{held: held{name: name}}
+		if i := slices.IndexFunc(known, func(h queryHeld) bool { return h.definition.Name == name }); i >= 0 {
+			h = known[i]
+		}
+		if h.groups[generation.Number] == len(groups) {
 			continue
 		}
-		name := rollout.CatalogName(route.Environment, group.Service)
-		i := slices.IndexFunc(known, func(h queryHeld) bool { return h.definition.Name == name })
-		if i < 0 {
-			h := queryHeld{queryMark: queryMark{environment: route.Environment, staged: []int{generation.Number}},
-				definition: &api.PreparedQueryDefinition{Name: name, Service: api.ServiceQuery{Service: name, OnlyPassing: true}}}
-			if err := q.put(ctx, h); err != nil {
-				return err
+		staged := map[int]int{generation.Number: len(groups)}
+		for n, count := range h.groups {
+			if n != generation.Number {
+				staged[n] = count
 			}
-			continue
 		}
-		h := known[i]
-		if slices.Contains(h.staged, generation.Number) {
-			continue
-		}
-		h.staged = append(slices.Clone(h.staged), generation.Number)
-		slices.Sort(h.staged)
-		if err := q.put(ctx, h); err != nil {
+		if err := q.put(ctx, queryFor(h.definition, route.Environment, name, queryMark{h.mark, staged}, h.weights)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// put writes a query as it is to be, and reads it back.
-func (q *Query) put(ctx context.Context, h queryHeld) error {
-	definition := *h.definition
-	definition.Service.Tags = []string{noGeneration, h.tag()}
-	if numbers := h.weights.Numbers(); len(numbers) == 1 {
-		definition.Service.Tags[0] = subset(numbers[0])
-	}
+// put writes a query, and reads it back.
+func (q *Query) put(ctx context.Context, definition *api.PreparedQueryDefinition) error {
 	id := definition.ID
 	var err error
 	if id == "" {
-		id, _, err = q.Client.PreparedQuery().Create(&definition, write(ctx))
+		id, _, err = q.Client.PreparedQuery().Create(definition, write(ctx))
 	} else {
-		_, err = q.Client.PreparedQuery().Update(&definition, write(ctx))
+		_, err = q.Client.PreparedQuery().Update(definition, write(ctx))
 	}
 	if err != nil {
-		return explain(ctx, "write prepared query "+definition.Name, err)
+		return q.explain(ctx, "write prepared query "+definition.Name, err)
 	}
 	back, _, err := q.Client.PreparedQuery().Get(id, consistent(ctx))
 	if err != nil {
-		return explain(ctx, "read back prepared query "+definition.Name, err)
+		return q.explain(ctx, "read back prepared query "+definition.Name, err)
 	}
-	if len(back) != 1 || !slices.Equal(back[0].Service.Tags, definition.Service.Tags) {
+	if len(back) != 1 || !sameQuery(back[0], definition) {
 		return fmt.Errorf("prepared query %s in Consul: somebody else wrote it at the same time", definition.Name)
 	}
 	return nil
 }
 
 // Apply lets the query of each service name the live generation, the fence of all of them looked at first. A service
-// that has no instances of it names nobody.
+// that has no instances of it names nobody; the query of one that the spec has no more goes.
 func (q *Query) Apply(ctx context.Context, _ router.Fence, route rollout.Route) error {
 	if err := q.Failpoints.Hit(ctx, failpoint.ApplyBefore); err != nil {
+		return err
+	}
+	if err := checkRoute(route); err != nil {
+		return err
+	}
+	names := catalogNames(route)
+	known, parts, err := q.queries(ctx, route.Environment, names...)
+	if err != nil {
+		return err
+	}
+	if err := stagedAll(route, parts); err != nil {
 		return err
 	}
 	if len(route.Weights.Numbers()) > 1 {
 		return ErrShared
 	}
-	known, err := q.queries(ctx, route.Environment)
-	if err != nil {
-		return err
-	}
 	var due []queryHeld
-	staged := false
 	for _, h := range known {
-		mine := rollout.Weights{}
-		for _, n := range route.Weights.Numbers() {
-			if slices.Contains(h.staged, n) {
-				mine[n], staged = 100, true
-			}
-		}
-		done, err := held{h.mark, h.weights}.asWhole(mine, route).admits(route)
-		if err != nil {
+		if done, err := h.admits(route); err != nil {
 			return err
-		}
-		if !done {
-			h.mark, h.weights = markOf(route), mine
+		} else if !done || !slices.Contains(names, h.definition.Name) {
 			due = append(due, h)
 		}
 	}
-	if numbers := route.Weights.Numbers(); len(numbers) > 0 && !staged {
-		return fmt.Errorf("%w: generation %d", router.ErrNotStaged, numbers[0])
-	}
 	for _, h := range due {
-		if err := q.put(ctx, h); err != nil {
+		if slices.Contains(names, h.definition.Name) {
+			err = q.put(ctx, queryFor(h.definition, route.Environment, h.definition.Name, queryMark{markOf(route), h.groups}, h.share(route.Weights)))
+		} else {
+			err = q.delete(ctx, route.Environment, h)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -213,81 +166,94 @@ func (q *Query) Apply(ctx context.Context, _ router.Fence, route rollout.Route) 
 
 // Observe reads the queries of the environment, which is at the lowest revision of its services.
 func (q *Query) Observe(ctx context.Context, environment string) (router.Observation, error) {
-	receipt, err := q.receipt(ctx, rollout.GradeReadBack)
-	if err != nil {
-		return router.Observation{}, err
-	}
-	o := router.Observation{Receipt: receipt}
-	known, err := q.queries(ctx, environment)
+	o, err := q.observation(ctx, rollout.GradeReadBack)
 	if err != nil {
 		return o, err
 	}
-	var whole held
-	for i, h := range known {
-		now := held{h.mark, h.weights}
-		switch {
-		case i == 0:
-			whole = now
-		case now.Revision != whole.Revision:
-			o.Error = fmt.Sprintf("the services are at revisions %d and %d", whole.Revision, now.Revision)
-			if now.Revision < whole.Revision {
-				whole = now
-			}
-		default:
-			whole = whole.with(now)
-		}
-		for _, n := range h.staged {
-			if !slices.Contains(o.Staged, n) {
-				o.Staged = append(o.Staged, n)
-			}
+	known, parts, err := q.queries(ctx, environment)
+	if err != nil {
+		return o, err
+	}
+	good, wanted := map[int]int{}, map[int]int{}
+	for _, h := range known {
+		for n, groups := range h.groups {
+			good[n], wanted[n] = good[n]+1, max(wanted[n], groups)
 		}
 	}
-	slices.Sort(o.Staged)
-	o.Revision, o.SpecVersion, o.Hash = whole.Revision, whole.SpecVersion, whole.hash()
-	if len(whole.weights) > 0 {
-		o.Weights = whole.weights
+	o.Staged = complete(good, wanted)
+	found := q.recall(environment, o, parts)
+	if len(found) > len(parts) && q.hidden.Load() { // what was there a moment ago, and may be there still
+		return o, fmt.Errorf("%s in Consul: the token may not read it; it needs: %s", found[len(parts)].name, rules(q.policy))
 	}
+	h, problem := whole(found)
+	h.tell(&o, problem)
 	return o, nil
 }
 
 // Remove notes in the queries that the generation is no longer known.
-func (q *Query) Remove(ctx context.Context, _ router.Fence, environment string, generation int) error {
-	known, err := q.queries(ctx, environment)
+func (q *Query) Remove(ctx context.Context, fence router.Fence, environment string, generation int) error {
+	known, err := q.owned(ctx, fence, environment)
 	if err != nil {
 		return err
 	}
 	for _, h := range known {
-		if h.weights.Carries(generation) || h.Live == generation || h.Previous == generation {
-			return fmt.Errorf("%w: prepared query %s", router.ErrInUse, h.definition.Name)
+		if err := h.keeps(generation); err != nil {
+			return err
 		}
 	}
 	for _, h := range known {
-		if !slices.Contains(h.staged, generation) {
+		if !slices.Contains(h.has, generation) {
 			continue
 		}
-		h.staged = slices.DeleteFunc(slices.Clone(h.staged), func(n int) bool { return n == generation })
-		if err := q.put(ctx, h); err != nil {
+		left := maps.Clone(h.groups)
+		delete(left, generation)
+		if err := q.put(ctx, queryFor(h.definition, environment, h.definition.Name, queryMark{h.mark, left}, h.weights)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// owned reads the environment's queries for who has this fence.
+func (q *Query) owned(ctx context.Context, fence router.Fence, environment string) ([]queryHeld, error) {
+	if err := checkNames(environment); err != nil {
+		return nil, err
+	}
+	known, parts, err := q.queries(ctx, environment)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		if err := part.refuses(fence); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
 // Forget deletes the queries of the environment.
-func (q *Query) Forget(ctx context.Context, _ router.Fence, environment string) error {
-	known, err := q.queries(ctx, environment)
+func (q *Query) Forget(ctx context.Context, fence router.Fence, environment string) error {
+	known, err := q.owned(ctx, fence, environment)
 	if err != nil {
 		return err
 	}
 	for _, h := range known {
-		if len(h.staged) > 0 || h.weights.Sum() > 0 {
-			return fmt.Errorf("%w: generations %v are staged", router.ErrInUse, h.staged)
+		if len(h.has) > 0 || len(h.weights) > 0 {
+			return fmt.Errorf("%w: %s has generations %v", router.ErrInUse, h.name, h.has)
 		}
 	}
 	for _, h := range known {
-		if _, err := q.Client.PreparedQuery().Delete(h.definition.ID, write(ctx)); err != nil {
-			return explain(ctx, "delete prepared query "+h.definition.Name, err)
+		if err := q.delete(ctx, environment, h); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+func (q *Query) delete(ctx context.Context, environment string, h queryHeld) error {
+	q.memory.forget(environment)
+	if _, err := q.Client.PreparedQuery().Delete(h.definition.ID, write(ctx)); err != nil && !absent(err) {
+		return q.explain(ctx, "delete prepared query "+h.definition.Name, err)
 	}
 	return nil
 }

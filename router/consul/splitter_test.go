@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"sync"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
@@ -56,7 +55,7 @@ func TestSplitter_FromFirstStageToForget(t *testing.T) {
 	if web, api := w.chain("web"), w.chain("api"); !maps.Equal(web, map[string]int{"g1": 90, "g2": 10}) || !maps.Equal(api, map[string]int{"g1": 90, "nobody": 10}) {
 		t.Errorf("web is told %v, api %v", web, api)
 	}
-	if err := s.Remove(w.ctx, router.Fence{}, w.name, 2); !errors.Is(err, router.ErrInUse) {
+	if err := s.Remove(w.ctx, newest, w.name, 2); !errors.Is(err, router.ErrInUse) {
 		t.Errorf("remove what has weight: %v", err)
 	}
 	if err := s.Apply(w.ctx, router.Fence{}, w.route(3, rollout.Weights{7: 100})); !errors.Is(err, router.ErrNotStaged) {
@@ -64,16 +63,16 @@ func TestSplitter_FromFirstStageToForget(t *testing.T) {
 	}
 	w.apply(s, 3, nil)
 	w.holds(s, 3, nil)
-	if err := s.Forget(w.ctx, router.Fence{}, w.name); !errors.Is(err, router.ErrInUse) {
+	if err := s.Forget(w.ctx, newest, w.name); !errors.Is(err, router.ErrInUse) {
 		t.Errorf("forget with generations: %v", err)
 	}
 	for _, n := range []int{1, 2, 2} {
-		if err := s.Remove(w.ctx, router.Fence{}, w.name, n); err != nil {
+		if err := s.Remove(w.ctx, newest, w.name, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 {
-		if err := s.Forget(w.ctx, router.Fence{}, w.name); err != nil {
+		if err := s.Forget(w.ctx, newest, w.name); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +87,7 @@ func TestSplitter_Fence(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(s)
 	w.apply(s, 5, rollout.Weights{1: 100})
 	if err := s.Apply(w.ctx, router.Fence{}, w.route(4, rollout.Weights{2: 100})); !errors.Is(err, router.ErrStale) {
 		t.Errorf("a lower revision: %v", err)
@@ -100,84 +99,12 @@ func TestSplitter_Fence(t *testing.T) {
 	w.holds(s, 5, rollout.Weights{1: 100})
 }
 
-// TestSplitter_HandEdit: what somebody writes over a splitter is seen as something else than what was applied.
-func TestSplitter_HandEdit(t *testing.T) {
-	t.Parallel()
-	w := newTown(t, consultest.Dev(t), "web")
-	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
-	w.apply(s, 1, rollout.Weights{1: 100})
-	entry, _, err := w.client.ConfigEntries().Get(api.ServiceSplitter, "shop-web", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	splitter := entry.(*api.ServiceSplitterConfigEntry)
-	splitter.Splits = []api.ServiceSplit{{Weight: 100, ServiceSubset: "g2"}}
-	if _, _, err := w.client.ConfigEntries().Set(splitter, nil); err != nil {
-		t.Fatal(err)
-	}
-	if o := w.observe(s); o.Revision != 1 || o.Hash == w.route(1, rollout.Weights{1: 100}).Hash() || !o.Weights.Carries(2) {
-		t.Errorf("a hand edit is observed as %+v", o)
-	}
-	w.apply(s, 2, rollout.Weights{1: 100})
-	w.holds(s, 2, rollout.Weights{1: 100})
-}
-
-// TestSplitter_Race: of replicas that write at the same time, the highest revision is what stays, and it never goes back.
-func TestSplitter_Race(t *testing.T) {
-	t.Parallel()
-	w := newTown(t, consultest.Dev(t), "web")
-	w.stage(newSplitter(w), w.generation(1, "web"), w.generation(2, "web"))
-	const last = 60
-	var writers sync.WaitGroup
-	for replica := range 2 {
-		writers.Go(func() {
-			s := newSplitter(w)
-			for revision := int64(1); revision <= last; revision++ {
-				err := s.Apply(w.ctx, router.Fence{}, w.route(revision, rollout.Weights{int(revision%2) + 1: 100}))
-				if err != nil && !errors.Is(err, router.ErrStale) {
-					t.Errorf("replica %d, revision %d: %v", replica, revision, err)
-				}
-				o, err := s.Observe(w.ctx, w.name)
-				if err != nil || o.Revision < revision {
-					t.Errorf("replica %d sees revision %d after %d (%v)", replica, o.Revision, revision, err)
-				}
-			}
-		})
-	}
-	writers.Wait()
-	w.holds(newSplitter(w), last, rollout.Weights{last%2 + 1: 100})
-}
-
-// TestSplitter_ForgetfulConsul: an agent that lost everything is another incarnation, and is brought back.
-func TestSplitter_ForgetfulConsul(t *testing.T) {
-	t.Parallel()
-	w := newTown(t, consultest.Dev(t), "web")
-	s := newSplitter(w)
-	one := w.generation(1, "web")
-	w.stage(s, one)
-	w.apply(s, 3, rollout.Weights{1: 100})
-	before := w.observe(s).Incarnation
-	w.agent.Kill()
-	if _, err := s.Observe(w.ctx, w.name); err == nil {
-		t.Error("a Consul that is gone is observed")
-	}
-	w.agent.Start()
-	o := w.observe(s)
-	if o.Incarnation == before || o.Revision != 0 || len(o.Staged) != 0 {
-		t.Errorf("after a restart without memory: %+v", o)
-	}
-	w.stage(s, one)
-	w.apply(s, 3, rollout.Weights{1: 100})
-	w.holds(s, 3, rollout.Weights{1: 100})
-}
-
 // TestProveSplitterFlips: what proxies are told right after Apply is never what was before.
 func TestProveSplitterFlips(t *testing.T) {
 	t.Parallel()
 	w := newTown(t, consultest.Dev(t), "web")
 	s := newSplitter(w)
-	w.stage(s, w.generation(1, "web"), w.generation(2, "web"))
+	w.two(s)
 	flips := flips()
 	for revision := 1; revision <= flips; revision++ {
 		live := revision%2 + 1
