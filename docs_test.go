@@ -16,7 +16,7 @@ import (
 	"viridian/rollout"
 )
 
-var documents = []string{"README.md", "ARCHITECTURE.md", "router/haproxy/GUIDE.md"}
+var documents = []string{"README.md", "ARCHITECTURE.md", "registry/consul/GUIDE.md", "router/haproxy/GUIDE.md"}
 
 func document(t *testing.T, name string) string {
 	t.Helper()

@@ -242,11 +242,14 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		"newest waits": {func(e *rollout.Environment) {
 			e.Generations = append(e.Generations, rollout.Generation{Number: 3, State: rollout.Ready, Waiting: "environment_locked"})
 		}, "needs attention", web.Warn, "generation 3 asked to be promoted, and waits: environment_locked"},
-		"registry away": {func(e *rollout.Environment) {
-			e.Spec.Registry, e.Trouble = "consul", &rollout.Trouble{Detail: "it does not answer", Since: now}
-		}, "needs attention", web.Warn, "registry consul: it does not answer"},
-		"somebody changed an instance": {func(e *rollout.Environment) { e.Readings[0].Drift, e.Readings[0].Mismatched = "web-1 runs 2.0", 1 },
-			"needs attention", web.Warn, "web: generation 2 is not what was registered: web-1 runs 2.0"},
+		"newest awaits instances": {func(e *rollout.Environment) {
+			e.Generations = append(e.Generations, rollout.Generation{Number: 3, State: rollout.Registered, Waiting: rollout.Adopting, Reason: "2 of 3"})
+		}, "steady", web.Good, "generation 3 waits for its instances: 2 of 3"},
+		"registry in trouble": {func(e *rollout.Environment) {
+			e.Spec.Registry, e.Trouble = "consul", &rollout.Trouble{Detail: "no leader"}
+		}, "needs attention", web.Warn, "the registry consul: no leader"},
+		"instances drifted": {func(e *rollout.Environment) { e.Readings[0].Drift = "web-2 is gone" }, "needs attention", web.Warn,
+			"web: the instances of generation 2 are not as they were registered: web-2 is gone"},
 		"nothing live": {func(e *rollout.Environment) {
 			e.Live, e.Previous, e.Weights, e.Switch = 0, 0, nil, nil
 			e.Revision = 0
