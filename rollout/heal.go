@@ -21,8 +21,11 @@ func (c *change) sightDrift(r, old Receipt) {
 	if r.Revision != c.e.Revision || r.Hash == c.e.Route().Hash() || (old.Revision == r.Revision && old.Hash == r.Hash) {
 		return
 	}
-	c.event(EventRouteDrifted, c.e.Live, c.e.Revision, map[string]any{"router": r.Router, "node": r.Node,
-		"expected": shares(c.e.Weights), "found": shares(r.Weights)})
+	data := map[string]any{"router": r.Router, "node": r.Node, "expected": shares(c.e.Weights), "found": shares(r.Weights)}
+	if r.Error != "" {
+		data["detail"] = r.Error // in the driver's words: more can be edited than weights
+	}
+	c.event(EventRouteDrifted, c.e.Live, c.e.Revision, data)
 }
 
 // settleDrift has the route applied anew where a node does something else, unless another switch does that.

@@ -513,7 +513,8 @@ func (e ExportAuditParamsFormat) Valid() bool {
 }
 
 // Adoption Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
-// their checks. What others registered is never deregistered by Viridian. The environment's registry is `consul`.
+// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+// deregistered by Viridian. The environment's registry is `consul`.
 type Adoption struct {
 	// Digest Where an instance tells the digest of what it runs. It is compared with `artifact.digest` for as long as the
 	// generation is kept; while one differs, that is drift, and keeps the generation from being validated and promoted.
@@ -909,7 +910,8 @@ type Grade string
 // of the registration, and is there once they were found.
 type Group struct {
 	// Consul Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
-	// their checks. What others registered is never deregistered by Viridian. The environment's registry is `consul`.
+	// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+	// deregistered by Viridian. The environment's registry is `consul`.
 	Consul    *Adoption  `json:"consul,omitempty"`
 	Instances []Instance `json:"instances,omitempty"`
 
@@ -1414,7 +1416,7 @@ type Route struct {
 type Router struct {
 	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
 	//
-	// Examples: builtin, haproxy
+	// Examples: builtin, haproxy, consul-splitter
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
