@@ -18,19 +18,20 @@ import (
 // consulLab is an installation with a Consul. Where the agent has access control, Viridian has the documented policy.
 type consulLab struct {
 	*lab
-	agent *consultest.Agent
-	token string // file
-	admin *api.Client
+	agent     *consultest.Agent
+	tokenFile string
+	granted   string // the token in it
+	admin     *api.Client
 }
 
 func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
 	t.Helper()
 	l := &consulLab{lab: newLab(t), agent: agent, admin: agent.Client(agent.Token)}
-	l.timing.leaseTTL, l.timing.callTimeout = 600*time.Millisecond, 2*time.Second // a retirement waits for both
+	l.timing.leaseTTL, l.timing.callTimeout = 600*time.Millisecond, 1500*time.Millisecond // a retirement waits for both
 	l.consul = fmt.Sprintf("consul:\n  address: %q\n", agent.HTTP)
 	if agent.Token != "" {
-		l.token = filepath.Join(l.dir, "consul.token")
-		l.consul += fmt.Sprintf("  token_file: %q\n", l.token)
+		l.tokenFile = filepath.Join(l.dir, "consul.token")
+		l.consul += fmt.Sprintf("  token_file: %q\n", l.tokenFile)
 		l.grant()
 	}
 	return l
@@ -40,9 +41,10 @@ func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
 func (l *consulLab) grant() (token string) {
 	l.Helper()
 	token = l.agent.Grant(consultest.Policy(l, "registry/consul/policy.hcl"))
-	if err := os.WriteFile(l.token, []byte(token+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(l.tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		l.Fatal(err)
 	}
+	l.granted = token
 	return token
 }
 
@@ -67,11 +69,17 @@ func (l *consulLab) shop(r *replica, name string, size int) *consulShop {
 // catalog is what Consul has of the shop: how many instances are passing, and how many there are, by generation.
 func (s *consulShop) catalog() (passing, all map[int]int) {
 	s.Helper()
-	passing, all = map[int]int{}, map[int]int{}
-	entries, _, err := s.consulLab.admin.Health().Service(s.name+"-web", "", false, &api.QueryOptions{RequireConsistent: true})
+	passing, all, err := s.tryCatalog()
 	if err != nil {
 		s.Fatal(err)
 	}
+	return passing, all
+}
+
+func (s *consulShop) tryCatalog() (passing, all map[int]int, err error) {
+	s.Helper()
+	passing, all = map[int]int{}, map[int]int{}
+	entries, _, err := s.consulLab.admin.Health().Service(s.name+"-web", "", false, &api.QueryOptions{RequireConsistent: true})
 	for _, e := range entries {
 		number, err := strconv.Atoi(e.Service.Meta["viridian-generation"])
 		if err != nil || e.Service.Meta["viridian-environment"] != s.name {
@@ -82,7 +90,7 @@ func (s *consulShop) catalog() (passing, all map[int]int) {
 			passing[number]++
 		}
 	}
-	return passing, all
+	return passing, all, err
 }
 
 // leftovers is everything that is in Consul besides Consul itself.

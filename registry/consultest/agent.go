@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,10 +28,14 @@ type Agent struct {
 	Token string
 
 	t      testing.TB
+	ports  []int
 	config map[string]any
 	dir    string
 	cmd    *exec.Cmd
 	ended  chan struct{}
+
+	mu      sync.Mutex
+	clients map[string]*api.Client // by token
 }
 
 // Dev starts an agent that keeps everything in memory, and waits until it has a leader.
@@ -66,7 +71,7 @@ func newAgent(t testing.TB, settings map[string]any) *Agent {
 	t.Helper()
 	need(t)
 	ports := freePorts(t, 7)
-	a := &Agent{t: t, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1]), Node: "agent-" + strconv.Itoa(ports[0])}
+	a := &Agent{t: t, ports: ports, clients: map[string]*api.Client{}, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1]), Node: "agent-" + strconv.Itoa(ports[0])}
 	a.config = map[string]any{
 		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "node_name": a.Node,
 		"log_level": "warn", "disable_update_check": true, "leave_on_terminate": true, "skip_leave_on_interrupt": true,
@@ -154,13 +159,20 @@ func (a *Agent) log() string {
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// Client is a client of the agent with that token; "" for none.
+// Client is a client of the agent with that token; "" for none. There is one for each token, since an agent takes 200
+// connections from one address.
 func (a *Agent) Client(token string) *api.Client {
 	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.clients[token]; c != nil {
+		return c
+	}
 	c, err := api.NewClient(&api.Config{Address: a.HTTP, Token: token})
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	a.clients[token] = c
 	return c
 }
 
