@@ -88,7 +88,7 @@ func TestSplitter_EditsByHand(t *testing.T) {
 		{name: "written without a mark", told: "splitter shop-web was written by somebody else, and has generation 1: 100", do: func(w *town) {
 			w.set(&api.ServiceSplitterConfigEntry{Kind: api.ServiceSplitter, Name: "shop-web", Splits: []api.ServiceSplit{{Weight: 100, ServiceSubset: "g1"}}})
 		}},
-		{name: "deleted", told: "splitter shop-web", do: func(w *town) {
+		{name: "deleted", told: "splitter shop-web is gone", do: func(w *town) {
 			if _, err := w.client.ConfigEntries().Delete(api.ServiceSplitter, "shop-web", nil); err != nil {
 				w.Fatal(err)
 			}

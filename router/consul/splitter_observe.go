@@ -47,31 +47,41 @@ func (s *Splitter) Observe(ctx context.Context, environment string) (router.Obse
 	if err != nil {
 		return o, err
 	}
-	pairs, parts, err := s.read(ctx, environment)
+	pairs, parts, err := s.look(ctx, environment)
 	if err != nil {
 		return o, err
 	}
 	o.Staged = stagedIn(environment, pairs)
-	var problems []string
-	for i, p := range pairs {
-		problem, err := s.compiled(ctx, p.name, parts[i].weights)
-		if err != nil {
-			return o, err
-		}
-		if problem != "" && parts[i].edited == "" {
-			problems = append(problems, problem)
-		}
-	}
 	parts = s.recall(environment, o, parts)
 	if err := s.readable(ctx, pairs, parts); err != nil {
 		return o, err
 	}
 	h, problem := whole(parts)
-	if problem != "" {
-		problems = append(problems, problem)
-	}
-	h.tell(&o, strings.Join(problems, "; "))
+	h.tell(&o, problem)
 	return o, nil
+}
+
+// look reads the pairs and then their chains, and again where these differ: a switch may have come in between.
+func (s *Splitter) look(ctx context.Context, environment string) (pairs []pair, parts []held, err error) {
+	for range 3 {
+		if pairs, parts, err = s.read(ctx, environment); err != nil {
+			return nil, nil, err
+		}
+		alike := true
+		for i, p := range pairs {
+			problem, err := s.compiled(ctx, p.name, parts[i].weights)
+			if err != nil {
+				return nil, nil, err
+			}
+			if problem != "" && parts[i].edited == "" {
+				parts[i].edited, alike = problem, false
+			}
+		}
+		if alike {
+			break
+		}
+	}
+	return pairs, parts, nil
 }
 
 // readable asks for what was there a moment ago and is not listed any more: Consul leaves out of a list what the token

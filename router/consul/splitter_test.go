@@ -115,3 +115,18 @@ func TestProveSplitterFlips(t *testing.T) {
 	}
 	fmt.Printf("%s: %d flips, 0 stale\n", t.Name(), flips)
 }
+
+// A router that somebody puts before the splitter is their good right, and is in nobody's way.
+func TestSplitter_ServiceRouter(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, consultest.Dev(t), "web")
+	s := newSplitter(w)
+	w.two(s)
+	w.apply(s, 1, rollout.Weights{1: 100})
+	w.set(&api.ServiceConfigEntry{Kind: api.ServiceDefaults, Name: "elsewhere", Protocol: "http"})
+	w.set(&api.ServiceRouterConfigEntry{Kind: api.ServiceRouter, Name: "shop-web", Routes: []api.ServiceRoute{
+		{Match: &api.ServiceRouteMatch{HTTP: &api.ServiceRouteHTTPMatch{PathPrefix: "/static"}}, Destination: &api.ServiceRouteDestination{Service: "elsewhere"}}}})
+	w.holds(s, 1, rollout.Weights{1: 100})
+	w.apply(s, 2, rollout.Weights{1: 90, 2: 10})
+	w.holds(s, 2, rollout.Weights{1: 90, 2: 10})
+}
