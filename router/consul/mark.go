@@ -56,6 +56,7 @@ type held struct {
 	weights rollout.Weights
 	has     []int  // the generations that it could serve
 	edited  string // how it differs from what we write; empty when it does not
+	fence   int64  // of several places together: the highest revision of any, below which that one refuses a route
 }
 
 // share is the part of the weights that the place can serve.
@@ -114,6 +115,7 @@ func whole(parts []held) (h held, problem string) {
 		if p.edited != "" {
 			problems = append(problems, p.edited)
 		}
+		h.fence = max(h.fence, p.Revision)
 		if p.Revision > h.Revision {
 			ahead = append(ahead, fmt.Sprintf("%s is at revision %d already", p.name, p.Revision))
 			continue
@@ -147,6 +149,9 @@ func (h held) tell(o *router.Observation, problem string) {
 	o.Revision, o.SpecVersion, o.Hash, o.Error = h.Revision, h.SpecVersion, h.hash(), problem
 	if len(h.weights) > 0 {
 		o.Weights = h.weights
+	}
+	if h.fence > h.Revision {
+		o.Fence = h.fence
 	}
 }
 
