@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -123,6 +125,19 @@ func (c *caller) metrics() (int, string) {
 	return answer.StatusCode, drain(answer.Body)
 }
 
+// holds are what requests wait for that ask for /?hold=NAME: by name, a channel that is closed to let them go.
+var holds sync.Map
+
+// hold returns the path of a request that is answered when it is let go, at the latest with the end of the test.
+func hold(t *testing.T) (path string, release func()) {
+	t.Helper()
+	name, wait := rand.Text(), make(chan struct{})
+	holds.Store(name, wait)
+	release = sync.OnceFunc(func() { close(wait) })
+	t.Cleanup(release)
+	return "/?hold=" + name, release
+}
+
 // instance is a backend in the test's own process, and its registration.
 func instance(t *testing.T, version string) string {
 	t.Helper()
@@ -130,6 +145,12 @@ func instance(t *testing.T, version string) string {
 		if ms, err := strconv.Atoi(r.URL.Query().Get("ms")); err == nil {
 			select {
 			case <-time.After(time.Duration(ms) * time.Millisecond):
+			case <-r.Context().Done():
+			}
+		}
+		if wait, ok := holds.Load(r.URL.Query().Get("hold")); ok {
+			select {
+			case <-wait.(chan struct{}):
 			case <-r.Context().Done():
 			}
 		}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func (f *configFile) takeRouters(value *yaml.Node) []failure {
 		return nil
 	}
 	members, wrong := f.members("routers", value)
-	places := map[string]string{} // to the node that has it
+	places := map[string]string{} // what a node has for itself, to that node
 	for _, m := range members {
 		switch {
 		case m.name == rollout.Builtin:
@@ -134,12 +135,32 @@ func (f *configFile) checkNode(at string, value *yaml.Node, name string, n nodeC
 		return []failure{f.wrong(value, at+": "+err.Error(), driver.example+"; see viridian serve --help")}
 	}
 	me := "node " + n.name + " of router " + n.router
-	place := driver.placeOf(name, n)
-	if other, taken := places[place]; taken {
-		return []failure{f.wrong(value, fmt.Sprintf("%s has the %s of %s", me, driver.place, other), "give each node its own: one process cannot be two nodes")}
+	for _, own := range driver.owned(name, n) {
+		if other, taken := places[own.place]; taken {
+			what := fmt.Sprintf("%s has the %s of %s", me, own.what, other)
+			if other == me {
+				what = me + " has one place for two things, as its " + own.what + " too"
+			}
+			wrong = append(wrong, f.wrong(value, what, own.fix))
+			continue
+		}
+		places[own.place] = me
 	}
-	places[place] = me
-	return nil
+	return wrong
+}
+
+// placeOf is an address or a path in one way of writing it. (A symbolic link shows only where the file is.)
+func placeOf(text string) string {
+	network, rest, isAddress := strings.Cut(text, ":")
+	switch {
+	case network == "unix" && isAddress:
+		return "unix:" + path.Clean(rest)
+	case isAddress:
+		return strings.ToLower(rest) // tcp or tls: it is one listener
+	case text == "":
+		return ""
+	}
+	return path.Clean(text)
 }
 
 // flatten takes the settings of a node.

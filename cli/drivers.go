@@ -26,9 +26,8 @@ type routerDriver struct {
 	called    string // what a node may be named
 	example   string // of a node's settings
 	undivided bool   // it gives all traffic to one generation, and takes no shares
-	// place is what no two nodes may have in common; placeOf tells it of a node.
-	place   string
-	placeOf func(driver string, n nodeConfig) string
+	// own is what no two nodes of the installation may have in common, besides the settings that say so of themselves.
+	own func(driver string, n nodeConfig) ownPlace
 	// open makes what drives a node; it connects to nothing.
 	open func(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error)
 }
@@ -38,6 +37,7 @@ type nodeSetting struct {
 	key      string
 	usage    string
 	required bool
+	own      string // why no two nodes may have the same; "" where they may
 }
 
 // driverParts are what every driver gets from the replica.
@@ -52,10 +52,12 @@ type driverParts struct {
 var routerDrivers = map[string]routerDriver{
 	"haproxy": {family: "haproxy", about: "an HAProxy of yours; viridian haproxy-config prints the other side of the settings",
 		called: "lb-1", example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy,
-		place: "socket", placeOf: func(_ string, n nodeConfig) string { return n.settings["socket"] }, settings: []nodeSetting{
-			{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT"},
-			{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced"},
-			{key: "map_file", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
+		settings: []nodeSetting{
+			{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT",
+				own: "give each node its own: one process cannot be two nodes"},
+			{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced",
+				own: "give the fence of each HAProxy, which is another socket than its runtime socket"},
+			{key: "map_file", own: "give each HAProxy a folder of its own: two would overwrite each other's map, and come up with it after a restart", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
 			{key: "timeout", usage: "10ms to 1m: how long one exchange with the HAProxy may take (default: 1s)"},
 			{key: "slot_rest", usage: "1s to 10m: how long a place stays empty before another generation gets it; longer than the HAProxy's stats timeout (default: 12s)"},
 			{key: "tls.ca_file", usage: "certificates that vouch for the HAProxy's, where an address begins with tls: (default: the machine's)"},
@@ -69,6 +71,22 @@ var routerDrivers = map[string]routerDriver{
 		func(o consul.Options) controller.Remote { return consul.NewQuery(o) }),
 	"consul-kv": consulDriver("a key in Consul's KV with the route, for consul-template, Fabio and scripts to follow", rollout.GradeFenced, false,
 		func(o consul.Options) controller.Remote { return consul.NewPointer(o) }),
+}
+
+// ownPlace is something that only one node can have.
+type ownPlace struct{ what, place, fix string }
+
+// owned are the places that a node has for itself.
+func (d routerDriver) owned(driver string, n nodeConfig) (out []ownPlace) {
+	for _, s := range d.settings {
+		if place := placeOf(n.settings[s.key]); s.own != "" && place != "" {
+			out = append(out, ownPlace{s.key, place, s.own})
+		}
+	}
+	if d.own != nil {
+		out = append(out, d.own(driver, n))
+	}
+	return out
 }
 
 // routersHelp tells how routers are configured, with every setting of every driver.

@@ -26,9 +26,10 @@ var consulNodeSettings = []nodeSetting{
 // consulDriver is a driver whose node is a Consul datacenter.
 func consulDriver(about string, grade rollout.Grade, undivided bool, make func(consul.Options) controller.Remote) routerDriver {
 	return routerDriver{family: "consul", about: about, settings: consulNodeSettings, called: "dc1", example: "address: http://127.0.0.1:8500",
-		place: "datacenter", undivided: undivided,
-		placeOf: func(driver string, n nodeConfig) string {
-			return driver + " " + n.settings["address"] + " " + n.settings["datacenter"] + " " + n.settings["partition"] + " " + n.settings["namespace"]
+		undivided: undivided,
+		own: func(driver string, n nodeConfig) ownPlace {
+			place := driver + " " + n.settings["address"] + " " + n.settings["datacenter"] + " " + n.settings["partition"] + " " + n.settings["namespace"]
+			return ownPlace{"datacenter", place, "give each node its own: one process cannot be two nodes"}
 		},
 		open: func(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error) {
 			c, err := consulOf(n, with.consul)

@@ -40,16 +40,18 @@ func (r *replica) layDown(d *duties) error {
 		return err
 	}
 	r.lock.release()
+	r.lock = nil
 	return nil
 }
 
 // resume takes the duties up again after another process has not. The state files are this one's again.
 func (r *replica) resume(parts *crew) *duties {
-	lock, err := lockState(r.config.StateDir, r.log)
-	if err != nil {
-		r.log.Error("the state folder is not this process's any more", "error", err)
+	if r.lock == nil { // else it was never laid down, and who has the lock cannot get it a second time
+		var err error
+		if r.lock, err = lockState(r.config.StateDir, r.log); err != nil {
+			r.log.Error("the state folder is not this process's any more", "error", err)
+		}
 	}
-	r.lock = lock
 	ctx, cancel := context.WithTimeout(context.Background(), r.config.CallTimeout)
 	defer cancel()
 	if err := r.router.Unseal(ctx); err != nil {

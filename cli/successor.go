@@ -22,9 +22,13 @@ const (
 	// warmTime is how long a successor may take until it has read its configuration and reached the database, with
 	// migrations.
 	warmTime = 2 * time.Minute
-	// openTime is how long it may take from being given the state files until it serves.
-	openTime = 15 * time.Second
+	// openTime is how long it may take at most from being given the state files until it serves, see openWithin.
+	openTime = 5 * time.Second
 )
+
+// openWithin is openTime, or less where nodes count as silent soon: in that time nobody follows routes on this node. Would
+// it be taken for unreachable, a switch would count as applied while this process serves what the switch has left.
+func (r *replica) openWithin() time.Duration { return min(openTime, r.config.NodeSilence/2) }
 
 // successor is a process that was started to take over from this one.
 type successor struct {

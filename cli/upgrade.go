@@ -37,7 +37,7 @@ func (r *replica) watch(ctx context.Context, parts *crew, d *duties) (*successor
 			}
 			u.sealed = true
 			err := r.layDown(d)
-			u.late.Reset(openTime)
+			u.late.Reset(r.openWithin())
 			q.answer <- err
 		case <-u.failed():
 			why := u.why()

@@ -27,11 +27,17 @@ type upgrading struct {
 
 func startUpgrading(t *testing.T, postgres *pglocal.Server) *upgrading {
 	t.Helper()
+	return startUpgradingIn(t, postgres, t.TempDir())
+}
+
+// startUpgradingIn is startUpgrading with that state folder.
+func startUpgradingIn(t *testing.T, postgres *pglocal.Server, folder string) *upgrading {
+	t.Helper()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upgrading{folder: t.TempDir(), link: filepath.Join(t.TempDir(), "viridian")}
+	u := &upgrading{folder: folder, link: filepath.Join(t.TempDir(), "viridian")}
 	u.become(t, path)
 	// A file that the first process has put aside already is no reason not to take over from it.
 	if err := os.WriteFile(filepath.Join(u.folder, "gone.json.bad"), []byte("{"), 0o600); err != nil {
@@ -80,8 +86,9 @@ func TestServe_Upgrade(t *testing.T) {
 	u := startUpgrading(t, newPostgres(t))
 	slow := make(chan string, 1)
 	client := &http.Client{Timeout: patience}
+	path, release := hold(t)
 	go func() {
-		status, err := get(client, u.proxy, "/?ms=3000")
+		status, err := get(client, u.proxy, path)
 		slow <- fmt.Sprint(status, err)
 	}()
 	late, err := net.Dial("tcp", strings.TrimPrefix(u.proxy, "http://"))
@@ -113,6 +120,7 @@ func TestServe_Upgrade(t *testing.T) {
 	if sw := u.must(http.MethodGet, "/v1/environments/shop/switches/2?wait=drained&timeout=200ms", ""); sw["drained_at"] != nil {
 		t.Errorf("switch 2 counts as drained while the first process has a request open: %v", sw)
 	}
+	release()
 	if got := <-slow; got != "200 <nil>" {
 		t.Errorf("a request of before the upgrade: %s", got)
 	}

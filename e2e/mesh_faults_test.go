@@ -58,7 +58,7 @@ func TestProveMeshFaults(t *testing.T) {
 }
 
 // undone does the edit, and waits until it is told and put right. It says how long it took until it was told.
-func (s *meshShop) undone(edit handEdit) (took time.Duration) {
+func (s *meshShop) undone(edit meshEdit) (took time.Duration) {
 	s.Helper()
 	before := len(s.drifts())
 	at := time.Now()
@@ -75,14 +75,14 @@ func (s *meshShop) undone(edit handEdit) (took time.Duration) {
 	return took
 }
 
-// handEdit is something that somebody does by hand, and what is to be told of it.
-type handEdit struct {
+// meshEdit is something that somebody does by hand, and what is to be told of it.
+type meshEdit struct {
 	what, told string
 	do         func()
 }
 
 // edits are what somebody may do to environments whose live generation is 2.
-func (s *meshShop) edits() map[string][]handEdit {
+func (s *meshShop) edits() map[string][]meshEdit {
 	service, key := s.name+"-web", "viridian/"+s.name+"/route"
 	entries, kv := s.lab.admin.ConfigEntries(), s.lab.admin.KV()
 	must := func(err error) {
@@ -105,7 +105,7 @@ func (s *meshShop) edits() map[string][]handEdit {
 		}
 	}
 	toOne := []api.ServiceSplit{{Weight: 100, ServiceSubset: "g1"}}
-	return map[string][]handEdit{"site": {
+	return map[string][]meshEdit{"site": {
 		{"other weights in the splitter", `"found":{"1":100}`, set(func(e *api.ServiceSplitterConfigEntry) { e.Splits = toOne })},
 		{"a splitter of somebody's own", "was written by somebody else", set(func(e *api.ServiceSplitterConfigEntry) { e.Splits, e.Meta = toOne, nil })},
 		{"the splitter deleted", "splitter " + service + " is gone", func() {

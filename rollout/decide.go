@@ -163,7 +163,7 @@ func (e Environment) nextDeadline(now time.Time) (time.Time, bool) {
 	}
 	if silence {
 		for _, n := range e.Nodes {
-			add(n.SeenAt.Add(e.Timing.Silence + 1))
+			add(e.silentAfter(n).Add(1))
 		}
 	}
 	return next, !next.IsZero()

@@ -37,6 +37,8 @@ type Environment struct {
 	Readings    []Reading
 
 	Timing Timing
+	// HeardSince is since when nodes can be heard: their records could not be written before. Zero is for ever.
+	HeardSince time.Time
 	// Required is the policy by router; see [Environment.RequiredOf] for those that are not in it.
 	Required map[string]Required
 	// Undivided are the routers that give all traffic to one generation, and take no shares.

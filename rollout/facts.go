@@ -106,7 +106,7 @@ func (c *change) receipt(r Receipt) {
 		c.sighted(r, old)
 		c.sightDrift(r, old)
 	}
-	r.Fence, r.Newest = 0, 0
+	r.Fence, r.Newest, r.Edits = 0, 0, nil
 	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(o Receipt) bool { return o.Router == r.Router && o.Node == r.Node })
 	c.e.Receipts = append(c.e.Receipts, r)
 }

@@ -35,6 +35,8 @@ type Receipt struct {
 	Fence int64
 	// Newest is the highest number of a generation that the node knows.
 	Newest int
+	// Edits are what somebody changed on the node behind Viridian's back, each in words, to be told.
+	Edits []string
 }
 
 // open counts what is still open on generations without weight.

@@ -141,7 +141,17 @@ func (e Environment) enoughOf(router string, now time.Time, missing func(Node) s
 }
 
 // silent says whether the node was not heard of for so long that it counts as unreachable.
-func (e Environment) silent(n Node, now time.Time) bool { return now.Sub(n.SeenAt) > e.Timing.Silence }
+func (e Environment) silent(n Node, now time.Time) bool { return now.After(e.silentAfter(n)) }
+
+// silentAfter is when the node counts as unreachable unless it is heard of. The time in which nobody could be heard is
+// held against none that was heard of before.
+func (e Environment) silentAfter(n Node) time.Time {
+	since := n.SeenAt
+	if n.EverSeen() && e.HeardSince.After(since) {
+		since = e.HeardSince
+	}
+	return since.Add(e.Timing.Silence)
+}
 
 // awayWarnings names the nodes that a switch made now will not reach at once.
 func (e Environment) awayWarnings(now time.Time) []string {

@@ -240,3 +240,36 @@ func TestSpec_CheckRouters(t *testing.T) {
 		t.Errorf("refused with %+v", r)
 	}
 }
+
+// TestRequired_NobodyHeard: the time in which the database was away is held against no node, except one that was never
+// heard of.
+func TestRequired_NobodyHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.promote(w.ready())
+	w.e.Nodes = append(w.e.Nodes, Node{Router: Builtin, Name: "mate", Incarnation: "1"}, Node{Router: Builtin, Name: "never"})
+	last := len(w.e.Nodes) - 1
+	long := w.now
+	back := func() { // all but the last two are heard of
+		w.e.Nodes[last-1].SeenAt, w.e.Nodes[last].SeenAt = long, time.Unix(0, 0)
+		w.seen(last - 1)
+	}
+	w.pass(time.Minute)
+	w.e.HeardSince = w.now
+	back()
+	if w.e.Switch.Status != Committed {
+		t.Errorf("the switch is %s without a node that could not be heard", w.e.Switch.Status)
+	}
+	if got := w.e.awayWarnings(w.now); len(got) != 1 {
+		t.Errorf("away: %v", got)
+	}
+	wake := w.now.Add(timing.Silence + 1)
+	if !slices.ContainsFunc(Decide(w.e, w.now), func(a Action) bool { return a.Kind == ActWake && !a.At.After(wake) }) {
+		t.Errorf("nobody looks again when it counts as silent: %+v", Decide(w.e, w.now))
+	}
+	w.pass(timing.Silence + 1)
+	back()
+	if w.e.Switch.Status != Applied || !w.e.Switch.Degraded {
+		t.Errorf("the switch is %s, degraded %v", w.e.Switch.Status, w.e.Switch.Degraded)
+	}
+}

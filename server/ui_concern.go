@@ -22,12 +22,14 @@ func concernsOf(e rollout.Environment, now time.Time) []web.Concern {
 	c.newest()
 	if e.Hold != nil {
 		c.add(web.Warn, "automation is held since a rollback: %s", e.Hold.Reason)
+		c.list[len(c.list)-1].Noted = true
 	}
 	if e.DeletingAt != nil {
 		c.add(web.Neutral, "it is being deleted")
 	}
 	if e.Lock != nil {
 		c.add(web.Neutral, "locked by %s: %s", e.Lock.By, e.Lock.Reason)
+		c.list[len(c.list)-1].Noted = true
 	}
 	slices.SortStableFunc(c.list, func(a, b web.Concern) int { return cmp.Compare(gravity(b.Tone), gravity(a.Tone)) })
 	return c.list

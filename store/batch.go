@@ -118,6 +118,7 @@ func (s *Store) whole(ctx context.Context, begin string, queue func(b *batch)) e
 			if err := b.send(ctx, conn); err != nil && !committed {
 				return err
 			}
+			s.answered()
 			return nil
 		})
 	})

@@ -60,7 +60,9 @@ func (s *Store) Environment(ctx context.Context, name string) (rollout.Environme
 	if err != nil {
 		return rollout.Environment{}, time.Time{}, err
 	}
-	return a.Environment, a.now.Truncate(time.Microsecond), nil
+	a.now = a.now.Truncate(time.Microsecond)
+	a.HeardSince = s.heardSince(a.now)
+	return a.Environment, a.now, nil
 }
 
 func noEnvironment(name string) error {

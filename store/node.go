@@ -137,6 +137,9 @@ func (s *Store) nodeKept(r nodeRemoval, node *rollout.Node, now time.Time) error
 		return rollout.Refuse(rollout.Conflict,
 			fmt.Sprintf("node %s of router %s was heard of %s ago", r.name, r.router, now.Sub(node.SeenAt).Round(time.Millisecond)),
 			"stop it first; one that is silent can be taken out")
+	case r.incarnation == "" && !node.Removed && node.EverSeen() && now.Sub(s.heardSince(now)) <= s.timing.Silence:
+		return rollout.Refuse(rollout.Conflict, "the database was away until a moment ago, and nobody could be heard",
+			fmt.Sprintf("ask again when the node was silent for %s since then", s.timing.Silence))
 	}
 	return nil
 }

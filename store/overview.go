@@ -29,6 +29,7 @@ func (s *Store) Aggregates(ctx context.Context, names ...string) ([]rollout.Envi
 	}
 	out := make([]rollout.Environment, 0, len(found))
 	for _, a := range found {
+		a.HeardSince = s.heardSince(now)
 		out = append(out, a.Environment)
 	}
 	slices.SortFunc(out, func(a, b rollout.Environment) int { return strings.Compare(a.Name, b.Name) })
@@ -128,6 +129,7 @@ type Glance struct {
 	At       time.Time        // by the database's clock
 	Versions map[string]int64 // of the environments that are not deleted
 	Nodes    []rollout.Node   // of all routers, removed ones left out
+	Removed  []rollout.Node   // those, the last that was heard of first
 	Readings map[string][]rollout.Reading
 }
 
@@ -146,6 +148,11 @@ func (s *Store) Glance(ctx context.Context) (Glance, error) {
 		b.each(`SELECT `+nodeColumns+` FROM node WHERE NOT removed ORDER BY router, name`, func(row pgx.CollectableRow) error {
 			n, err := scanNode(row)
 			p.Nodes = append(p.Nodes, n)
+			return err
+		})
+		b.each(`SELECT `+nodeColumns+` FROM node WHERE removed ORDER BY seen_at DESC, router, name LIMIT 100`, func(row pgx.CollectableRow) error {
+			n, err := scanNode(row)
+			p.Removed = append(p.Removed, n)
 			return err
 		})
 		b.each(`SELECT r.environment, r.generation, r.service, r.healthy, r.unhealthy, r.total, r.at, r.detail, r.drift, r.mismatched FROM reading r

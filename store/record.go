@@ -33,6 +33,7 @@ func (s *Store) Record(ctx context.Context, environment string, term int64, fact
 		case !holds:
 			return controller.ErrLeaseLost
 		}
+		before.HeardSince = s.heardSince(now)
 		transition := before.Environment.Record(facts, now)
 		w.chain = end
 		if len(transition.Events) > 0 {

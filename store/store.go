@@ -48,7 +48,7 @@ type Options struct {
 	IdleTimeout time.Duration
 	Failpoints  *failpoint.Set
 	Logger      *slog.Logger
-	Clock       clockwork.Clock // for pauses between tries; never for what is written
+	Clock       clockwork.Clock // for pauses, and for how long the database was away; never for what is written
 }
 
 // Store is everything that is kept in the database, by connections of three kinds ([Connections]). Its methods may be
@@ -68,6 +68,7 @@ type Store struct {
 	pruneTime  time.Duration
 	pings      chan struct{} // one at a time
 	warned     atomic.Bool   // that no notifications come
+	contact    contact
 }
 
 type timeouts struct{ call, lock, idle time.Duration }

@@ -74,6 +74,7 @@ func (s *Store) transact(ctx context.Context, cmd controller.Command, decide con
 			if !cmd.Create && (!before.found || before.DeletedAt != nil) {
 				return noEnvironment(cmd.Environment)
 			}
+			before.HeardSince = s.heardSince(now)
 			t, err := decide(before.Environment, now)
 			if err != nil {
 				return err

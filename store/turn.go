@@ -124,7 +124,9 @@ func (s *Store) begin(ctx context.Context, conn *pgxpool.Conn, t turn) (now time
 	}
 	t.load(b)
 	b.row(`SELECT clock_timestamp()`, func(row pgx.Row) error { return row.Scan(&now) })
-	err = b.send(ctx, conn)
+	if err = b.send(ctx, conn); err == nil {
+		s.answered()
+	}
 	return now.Truncate(time.Microsecond), known, err
 }
 

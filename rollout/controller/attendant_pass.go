@@ -44,6 +44,7 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		if o.Incarnation != h.node.Incarnation {
 			return a.met(ctx)
 		}
+		a.edits.look(o.Edits)
 		e, lost, mend = a.found(h, e, o)
 	}
 	if actions = append(own(h, rollout.Decide(e, next.now)), mend...); len(actions) == 0 && !looking {
@@ -188,7 +189,9 @@ func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (
 		return true
 	})
 	before, known := e.Receipt(h.node)
-	if known && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
+	finding := fmt.Sprint(o.Revision < before.Revision, len(lost)+len(mend), o.Error)
+	news := finding != a.warned
+	if a.warned = finding; known && news && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
 		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
 			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
 	}
@@ -214,18 +217,25 @@ func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment,
 	if failed == nil && looked {
 		failed = h.removeUnknown(ctx, e, o)
 	}
+	now := a.t.w.Clock.Now()
+	a.edits.look(o.Edits)
 	receipt := o.Receipt
+	receipt.Edits = a.edits.due(now)
 	if failed != nil {
 		receipt.Error = shortened(failed)
 	}
-	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) {
+	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) || len(receipt.Edits) > 0 {
 		// One incarnation of a fenced node goes back only by somebody's hand, and that is what no fence holds.
 		if known && receipt.Revision < a.last.Revision {
 			receipt.Grade = rollout.GradeReadBack
 		}
 		facts.Receipts = []rollout.Receipt{receipt}
 	}
-	if err := errors.Join(failed, a.record(ctx, h, e, facts)); err != nil {
+	err = a.record(ctx, h, e, facts)
+	if err == nil && len(receipt.Edits) > 0 {
+		a.edits.told(receipt.Edits, now)
+	}
+	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
 	if a.look = a.look && !looked; a.look {

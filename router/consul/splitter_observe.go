@@ -51,13 +51,13 @@ func (s *Splitter) Observe(ctx context.Context, environment string) (router.Obse
 	if err != nil {
 		return o, err
 	}
-	o.Staged = stagedIn(environment, pairs)
+	staged, damaged := stagedIn(environment, pairs)
+	o.Staged = staged
 	parts = s.recall(environment, o, parts)
 	if err := s.readable(ctx, pairs, parts); err != nil {
 		return o, err
 	}
-	h, problem := whole(parts)
-	h.tell(&o, problem)
+	whole(parts, damaged).tell(&o)
 	return o, nil
 }
 
@@ -128,12 +128,15 @@ func (s *Splitter) compiled(ctx context.Context, name string, weights rollout.We
 	return "", nil
 }
 
-// stagedIn lists the generations whose subsets are as we wrote them, in every service that has them.
-func stagedIn(environment string, pairs []pair) []int {
+// stagedIn lists the generations whose subsets are as we wrote them, in every service that has them, and says what is not.
+func stagedIn(environment string, pairs []pair) (staged []int, damaged []string) {
 	good, wanted := map[int]int{}, map[int]int{}
 	for _, p := range pairs {
 		if p.resolver == nil {
 			continue
+		}
+		if p.resolver.Meta[rollout.MetaEnvironment] != environment {
+			damaged = append(damaged, "resolver "+p.name+" was written by somebody else")
 		}
 		for key, note := range p.resolver.Meta {
 			m, ok := memberOf(p.resolver, key, note)
@@ -143,8 +146,10 @@ func stagedIn(environment string, pairs []pair) []int {
 			wanted[m.generation] = max(wanted[m.generation], m.groups)
 			if alike(p.resolver, resolverFor(p.resolver, environment, p.name, m)) {
 				good[m.generation]++
+			} else if text := "resolver " + p.name + " was changed by hand"; !slices.Contains(damaged, text) {
+				damaged = append(damaged, text)
 			}
 		}
 	}
-	return complete(good, wanted)
+	return complete(good, wanted), damaged
 }

@@ -100,18 +100,35 @@
   const typing = (el) => el instanceof HTMLElement && el.checkVisibility() &&
     (el.isContentEditable || el.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
 
+  const does = { r: "roll back", p: "promote", w: "set weights of", l: "lock or unlock", e: "edit" };
+
+  // say tells in a line what came of a key.
+  const told = document.createElement("p");
+  told.className = "told";
+  told.setAttribute("role", "status");
+  document.body.append(told);
+  let quiet = 0;
+  function say(text) {
+    told.textContent = text;
+    clearTimeout(quiet);
+    quiet = setTimeout(() => { told.textContent = ""; }, 4000);
+  }
+
   // act presses the way to a deed that the page shows, if it is a page about one environment.
   function act(key) {
-    if (!location.pathname.startsWith("/environments/")) return false;
-    for (const end of acts[key] ?? []) {
-      const link = [...document.querySelectorAll("main a[href]")].find((a) => a.pathname.endsWith(end));
-      if (link) {
-        if (link.hasAttribute("hx-get")) open(link.getAttribute("href"));
-        else link.click();
-        return true;
-      }
+    if (!location.pathname.startsWith("/environments/") || !(key in acts)) return false;
+    for (const end of acts[key]) {
+      const links = [...document.querySelectorAll("main a[href]")].filter((a) => a.pathname.endsWith(end)); // those in a closed menu too
+      const number = (a) => Number(/\/generations\/(\d+)\//.exec(a.pathname)?.[1] ?? 0);
+      const link = links.reduce((best, a) => (!best || number(a) > number(best) ? a : best), null); // the newest generation
+      if (!link) continue;
+      if (link.hasAttribute("hx-get")) open(link.getAttribute("href"));
+      else location.href = link.href;
+      return true;
     }
-    return false;
+    const off = [...document.querySelectorAll("main button[data-way]")].find((b) => acts[key].some((end) => b.dataset.way.split("?")[0].endsWith(end)));
+    say(off ? `${off.textContent}: ${off.nextElementSibling.textContent}` : `There is nothing to ${does[key]} here now.`);
+    return true;
   }
 
   document.addEventListener("keydown", (e) => {

@@ -111,6 +111,7 @@ export const test = plain.extend({
       return w;
     });
     for (const w of made) {
+      await api('DELETE', `${w.url}/lock`).catch(() => {}); // none, mostly
       // Its addresses may be given to another environment's instances next.
       await api('DELETE', `${w.url}?force=true`).catch(() => {}); // a test may have deleted it
       w.end();
