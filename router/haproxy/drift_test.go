@@ -35,6 +35,9 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		"entry overwritten":    {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop green" }, finds: `"green"`, lost: []int{1, 2}},
 		"entry with spaces":    {command: func(l *lab) string { return "set map " + l.mapPath() + ` env/shop a\ b` }, finds: `"a b"`, lost: []int{1, 2}},
 		"entry of no revision": {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop 9223372036854775807|1|0|0" }, finds: "changed by hand", lost: []int{1, 2}},
+		"entry of the last revision": {command: func(l *lab) string {
+			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|", "9007199254740991|", 1)
+		}, finds: "changed by hand", lost: []int{1, 2}},
 		"slot changed": {command: func(l *lab) string {
 			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|2|", "7|1|", 1)
 		}, finds: "changed by hand", moved: true},
@@ -181,6 +184,14 @@ func TestObserve_NamesDamagedFiles(t *testing.T) {
 			l.Fatal(err)
 		}
 	}
+	older := func(l *lab) string {
+		e, err := parseEntry(l.entryText())
+		if err != nil {
+			l.Fatal(err)
+		}
+		e.revision, e.a = 6, 1
+		return e.encode()
+	}
 	state := stateName(backendName("shop", "web", 2))
 	for name, c := range map[string]struct {
 		damage   func(l *lab)
@@ -188,8 +199,10 @@ func TestObserve_NamesDamagedFiles(t *testing.T) {
 		finds    string
 	}{
 		"map file gone":        {func(l *lab) { _ = os.Remove(l.mapPath()) }, 0, "not durable"},
-		"map file older":       {func(l *lab) { replace(l, mapName, "env/shop 7|2|", "env/shop 6|1|") }, 6, "not durable"},
-		"map file overwritten": {func(l *lab) { replace(l, mapName, "env/shop ", "env/shop green ") }, 0, "not durable"},
+		"map file older":       {func(l *lab) { replace(l, mapName, l.entryText(), older(l)) }, 6, "not durable"},
+		"map file set back":    {func(l *lab) { replace(l, mapName, "env/shop 7|2|", "env/shop 6|1|") }, 0, `the map file was changed by hand: it reads "6|1|`},
+		"map file set forward": {func(l *lab) { replace(l, mapName, "env/shop 7|", "env/shop 99|") }, 0, `the map file was changed by hand: it reads "99|`},
+		"map file overwritten": {func(l *lab) { replace(l, mapName, "env/shop ", "env/shop green ") }, 0, "the map file was changed by hand"},
 		"state file gone":      {func(l *lab) { _ = os.Remove(filepath.Join(l.dir, state)) }, 7, "the state file of slot 2"},
 		"state file of others": {func(l *lab) { replace(l, state, " 127.0.0.1 ", " 127.0.0.3 ") }, 7, "the state file of slot 2"},
 		"state file garbled":   {func(l *lab) { replace(l, state, "1\n#", "9\n#") }, 7, "state file of slot 2"},
