@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +71,7 @@ func (c *Config) complete() error {
 	if len(c.Environments) == 0 {
 		return errors.New("there is no environment to print anything for")
 	}
-	for _, bind := range append(mapValues(c.Binds), c.Listen) {
+	for _, bind := range append(slices.Collect(maps.Values(c.Binds)), c.Listen) {
 		if !isSafe(bind) || !strings.Contains(bind, ":") {
 			return fmt.Errorf("%q is not an address to listen at, such as :80 or 10.0.0.5:5432", bind)
 		}
@@ -82,22 +84,10 @@ func (c *Config) complete() error {
 	return nil
 }
 
-func mapValues(m map[string]string) []string {
-	var out []string
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
-}
-
 func (c *Config) check(e Environment) error {
 	var services []rollout.RouteService
 	for _, svc := range e.Spec.Services {
 		services = append(services, rollout.RouteService{Service: svc, Hosts: e.Spec.EffectiveHosts(e.Name, svc)})
-		if svc.Protocol == protocolTCP && c.Binds[e.Name+"/"+svc.Name] == "" {
-			return fmt.Errorf("service %s of environment %s is of protocol tcp and needs an address to listen at: --bind %s/%s=:5432",
-				svc.Name, e.Name, e.Name, svc.Name)
-		}
 		if path := svc.Health.Path; svc.Health.Type == rollout.HealthHTTP && (!strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' })) {
 			return fmt.Errorf("service %s of environment %s: %.80q is not a path to ask for", svc.Name, e.Name, path)
 		}
@@ -110,11 +100,23 @@ func (c *Config) check(e Environment) error {
 	return checkNames(e.Name, services)
 }
 
+// checkBinds wants an address for each tcp service.
+func (c *Config) checkBinds() error {
+	for _, e := range c.Environments {
+		for _, svc := range e.Spec.Services {
+			if name := e.Name + "/" + svc.Name; svc.Protocol == protocolTCP && c.Binds[name] == "" {
+				return fmt.Errorf("service %s of environment %s is of protocol tcp and needs an address to listen at: --bind %s=:5432", svc.Name, e.Name, name)
+			}
+		}
+	}
+	return nil
+}
+
 // Fragment prints the configuration that a [Node] needs: sections to load beside an haproxy.cfg with a second -f, and
 // the rules for its frontends as a comment; or with Init a whole haproxy.cfg. "haproxy -c" accepts it once the map file
 // is there.
 func Fragment(w io.Writer, c Config) error {
-	if err := c.complete(); err != nil {
+	if err := errors.Join(c.complete(), c.checkBinds()); err != nil {
 		return err
 	}
 	p := &printer{Config: c}
@@ -139,7 +141,8 @@ func Fragment(w io.Writer, c Config) error {
 	return err
 }
 
-// Rules prints the part for the frontends of an haproxy.cfg. It is the same whatever the environments are.
+// Rules prints the part for the frontends of an haproxy.cfg. It is the same whatever the environments are, and asks for
+// no listeners.
 func Rules(w io.Writer, c Config) error {
 	if err := c.complete(); err != nil {
 		return err

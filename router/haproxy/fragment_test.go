@@ -59,7 +59,9 @@ backend static
 	whole, unfenced := plain, plain
 	whole.Init, unfenced.NoFence = true, true
 	var rules bytes.Buffer
-	if err := Rules(&rules, plain); err != nil {
+	bare := plain
+	bare.Binds = nil
+	if err := Rules(&rules, bare); err != nil {
 		t.Fatal(err)
 	}
 	indented := strings.ReplaceAll(rules.String(), "\n", "\n    ")
