@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/netip"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +23,8 @@ type Config struct {
 	// runtime socket and of the fence's. The defaults are the constants below. NoFence leaves the fence out.
 	Folder, Socket, Fence string
 	NoFence               bool
+	// Group owns both sockets; "" leaves them to the group that HAProxy starts as, which mostly is root's.
+	Group string
 	// Servers is how many instances of a service a slot can hold; DefaultServers when 0.
 	Servers int
 	// Binds are the listeners of tcp services by "environment/service", such as ":5432".
@@ -51,6 +54,8 @@ type Environment struct {
 	Spec rollout.Spec
 }
 
+var groupName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+
 func (c *Config) complete() error {
 	for text, preset := range map[*string]string{&c.Folder: DefaultFolder, &c.Socket: DefaultSocket, &c.Fence: DefaultFence, &c.Listen: DefaultListen} {
 		if *text == "" {
@@ -67,6 +72,9 @@ func (c *Config) complete() error {
 		if !path.IsAbs(text) || !isSafe(text) {
 			return fmt.Errorf("%q must be an absolute path of letters, digits and . _ / -", text)
 		}
+	}
+	if c.Group != "" && !groupName.MatchString(c.Group) {
+		return fmt.Errorf("%q is not the name of a group", c.Group)
 	}
 	if len(c.Environments) == 0 {
 		return errors.New("there is no environment to print anything for")
