@@ -86,13 +86,15 @@ http-request set-var(txn.viridian_host) var(txn.viridian_host),regsub(^g[0-9]+[.
 http-request set-var(txn.viridian_site) str(host/),concat(,txn.viridian_host),map_str(MAP) if !{ var(txn.viridian_site) -m found } { var(txn.viridian_preview) -m found }
 # What its environment does: revision|slot a|slot b|share of b in percent|…
 http-request set-var(txn.viridian_env) var(txn.viridian_site),field(1,.)
-http-request set-var(txn.viridian_route) str(env/),concat(,txn.viridian_env),map_str(MAP,0|0|0|0)
+http-request set-var(txn.viridian_route) str(env/),concat(,txn.viridian_env),map_str(MAP,none|0|0|0)
 http-request set-var(txn.viridian_share) var(txn.viridian_route),field(4,|),add(0)
 http-request set-var(txn.viridian_slot) var(txn.viridian_route),field(2,|)
 http-request set-var(txn.viridian_slot) var(txn.viridian_route),field(3,|) if { rand(100),sub(txn.viridian_share) lt 0 }
 http-request set-var(txn.viridian_slot) str(gen/),concat(,txn.viridian_env,/),concat(,txn.viridian_preview),map_str(MAP,0) if { var(txn.viridian_preview) -m found }
-http-request return status 503 content-type text/plain string "no generation serves\n" if { var(txn.viridian_site) -m found } { var(txn.viridian_slot) -m str 0 }
-use_backend viridian.%[var(txn.viridian_site)].%[var(txn.viridian_slot)] if { var(txn.viridian_site) -m found }
+# Revision 0 is an environment whose first generation was not promoted yet: it goes on to what you have below.
+http-request return status 503 content-type text/plain string "no generation serves\n" if { var(txn.viridian_site) -m found } { var(txn.viridian_slot) -m str 0 } { var(txn.viridian_preview) -m found }
+http-request return status 503 content-type text/plain string "no generation serves\n" if { var(txn.viridian_site) -m found } { var(txn.viridian_slot) -m str 0 } !{ var(txn.viridian_route) -m beg 0| }
+use_backend viridian.%[var(txn.viridian_site)].%[var(txn.viridian_slot)] if { var(txn.viridian_site) -m found } !{ var(txn.viridian_slot) -m str 0 }
 `
 	return strings.ReplaceAll(text, "MAP", p.mapFile())
 }

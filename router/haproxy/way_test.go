@@ -85,6 +85,41 @@ func TestHosts_AreNoKeys(t *testing.T) {
 	}
 }
 
+// TestHosts_BeforeTheFirstPromote: what an owner's own rules did with a host goes on until a generation is promoted.
+func TestHosts_BeforeTheFirstPromote(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.kill()
+	text, err := os.ReadFile(l.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := strings.Replace(string(text), "    default_backend viridian-nobody\n", "    default_backend own\n", 1) +
+		"\nbackend own\n    mode http\n    http-request return status 218\n"
+	if err := os.WriteFile(l.file, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.boot()
+	want := func(when string, status int, header ...string) {
+		t.Helper()
+		if s, _ := l.haproxy.ask(shopHost, "/", header...); s != status {
+			t.Errorf("%s it is answered with %d, want %d", when, s, status)
+		}
+	}
+	want("at the start", 218)
+	l.stage(0, 1)
+	want("when a generation is staged", 218)
+	want("as a preview", 200, PreviewHeader, "1")
+	want("as a preview of another", 503, PreviewHeader, "2")
+	l.apply(1, all(1))
+	want("promoted", 200)
+	l.say("del map " + l.mapPath() + " env/shop")
+	want("by a hand", 503)
+	l.apply(1, all(1))
+	l.apply(2, rollout.Weights{})
+	want("without weights", 503)
+}
+
 // TestHosts_ChangeWithTheSpec: a newer version brings hosts and takes others away, an older one does nothing.
 func TestHosts_ChangeWithTheSpec(t *testing.T) {
 	t.Parallel()
