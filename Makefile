@@ -26,7 +26,7 @@ test: ## run all tests, with the race detector; those of the database through Pg
 check: ## run what CI runs: generated files, format, vet, lint, build, test
 	@scripts/check
 
-bench: ## measure promote and the builtin router against their floors
+bench: ## measure promote and the builtin router against their floors, and what open pages cost
 	@scripts/install bench
 	VIRIDIAN_BENCH=1 go test -count=1 -timeout 30m -run '^TestBench' -v ./bench
 

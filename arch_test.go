@@ -36,6 +36,8 @@ var arrows = map[string][]string{
 	"migrations":            {},
 	"probe":                 {"rollout"},
 	"registry":              {"rollout"},
+	"registry/consul":       {"registry", "rollout", "probe"},
+	"registry/consultest":   {},
 	"registry/registrytest": {"registry", "rollout"},
 	"registry/static":       {"registry", "rollout", "probe"},
 	"rollout":               {},
@@ -44,6 +46,7 @@ var arrows = map[string][]string{
 	"rollout/search":        {"rollout"},
 	"router":                {"rollout"},
 	"router/builtin":        {"router", "rollout", "probe", "failpoint"},
+	"router/consul":         {"router", "rollout", "failpoint"},
 	"router/haproxy":        {"router", "rollout", "failpoint"},
 	"router/routertest":     {"router", "rollout"},
 	"server":                {"server/api", "audit", "rollout", "rollout/controller", "router", "store", "web", "web/docs", "failpoint"},
@@ -59,13 +62,14 @@ var arrows = map[string][]string{
 // testArrows are packages that any test may import besides, except the tests of rollout.
 var testArrows = []string{
 	"client", "failpoint", "migrations", "rollout", "store",
-	"store/pglocal", "store/storetest", "router/builtin", "router/routertest", "registry", "registry/static", "registry/registrytest",
+	"store/pglocal", "store/storetest", "router/builtin", "router/routertest", "registry", "registry/consul", "registry/consultest", "registry/static", "registry/registrytest",
 }
 
 // outside says which packages may import a foreign one, tests left out.
 var outside = map[string][]string{
-	"github.com/jackc/pgx": {"store", "store/pglocal", "store/storetest", "migrations", "bench"},
-	"net/http":             {"bench", "cli", "client", "server", "server/api", "web", "web/docs", "probe", "rollout/check", "router/builtin", "router/haproxy", "router/routertest", "registry/registrytest"},
+	"github.com/jackc/pgx":        {"store", "store/pglocal", "store/storetest", "migrations", "bench"},
+	"github.com/hashicorp/consul": {"cli", "e2e", "registry/consul", "registry/consultest", "router/consul"},
+	"net/http":                    {"bench", "cli", "client", "server", "server/api", "web", "web/docs", "probe", "registry/consul", "rollout/check", "router/builtin", "router/consul", "router/haproxy", "router/routertest", "registry/registrytest"},
 }
 
 // pure lists what rollout may not import: it has no I/O and no clock.

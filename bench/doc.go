@@ -1,5 +1,6 @@
 // Package bench measures two things beside the least that would do the same work: the builtin router beside a plain
-// reverse proxy and HAProxy, and a promote beside its rows and its file written by a bare handler.
+// reverse proxy and HAProxy, and a promote beside its rows and its file written by a bare handler. And it measures what
+// an open page costs, its server and Chromium, beside what it may.
 //
 // The tests run only where VIRIDIAN_BENCH=1 (make bench). What is compared runs in processes of its own, in short
 // rounds that take turns, and the printed ratios are medians of ratios within a round: a busy machine moves both

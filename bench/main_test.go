@@ -29,6 +29,7 @@ var roles = map[string]func(ctx context.Context, t task, in *json.Decoder, out *
 	"haproxy":  playHAProxy,
 	"viridian": playViridian,
 	"floor":    playFloor,
+	"pages":    playPages,
 }
 
 // task is what a part needs to know.

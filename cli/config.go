@@ -35,6 +35,7 @@ type config struct {
 	LogFormat string
 	LogLevel  string
 
+	Consul  consulConfig
 	Routers []routerConfig // besides the builtin one; in the file only
 }
 
@@ -85,6 +86,12 @@ func resolve(from sources) (config, []settingValue, []failure) {
 	if len(wrong) == 0 && c.NodeSilence < 3*c.Poll {
 		wrong = append(wrong, failure{what: "node_silence is less than three times poll", usage: true,
 			fix: "give a longer node_silence, so that a replica is not given up for one late sign of life"})
+	}
+	if f := c.Consul.check(); len(wrong) == 0 && f != nil {
+		wrong = append(wrong, *f)
+	}
+	if len(wrong) == 0 {
+		wrong = checkNodes(c.Routers, &c.Consul)
 	}
 	return c, values, wrong
 }

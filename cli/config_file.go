@@ -117,8 +117,11 @@ func (f *configFile) takePart(key, allowed string, value *yaml.Node) []failure {
 	for i := 0; i+1 < len(value.Content); i += 2 {
 		name, settings := value.Content[i], value.Content[i+1]
 		if name.Value != allowed || len(settings.Content) > 0 {
-			wrong = append(wrong, f.wrong(name, key+"."+name.Value+" is not supported in this version",
-				"leave it out: "+allowed+" is there and needs no configuration"))
+			fix := "leave it out: " + allowed + " is there and needs no configuration"
+			if name.Value == "consul" {
+				fix = "write consul: {address: …} at the top; the registry consul is there when that is set"
+			}
+			wrong = append(wrong, f.wrong(name, key+"."+name.Value+" has no place here", fix))
 		}
 	}
 	return wrong

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ func (f *configFile) takeRouters(value *yaml.Node) []failure {
 		return nil
 	}
 	members, wrong := f.members("routers", value)
-	places := map[string]string{} // socket to the node that has it
+	places := map[string]string{} // what a node has for itself, to that node
 	for _, m := range members {
 		switch {
 		case m.name == rollout.Builtin:
@@ -81,7 +82,7 @@ func (f *configFile) takeRouter(m member, places map[string]string) []failure {
 		wrong = append(wrong, f.wrong(m.key, fmt.Sprintf("%s.driver %q is not known", at, r.driver),
 			"use one of: "+strings.Join(slices.Sorted(maps.Keys(routerDrivers)), ", ")))
 	case nodes == nil || nodes.Kind != yaml.SequenceNode || len(nodes.Content) == 0:
-		wrong = append(wrong, f.wrong(m.key, at+".nodes is not a list of at least one node", "write nodes: [{name: lb-1, "+driver.example+"}]"))
+		wrong = append(wrong, f.wrong(m.key, at+".nodes is not a list of at least one node", "write nodes: [{name: "+driver.called+", "+driver.example+"}]"))
 	case len(nodes.Content) > maxNodes:
 		wrong = append(wrong, f.wrong(nodes, fmt.Sprintf("%s has %d nodes; at most %d are possible", at, len(nodes.Content), maxNodes), "make several routers of it"))
 	default:
@@ -106,7 +107,7 @@ func (f *configFile) takeNodes(r *routerConfig, driver routerDriver, nodes *yaml
 		case names[n.name]:
 			found = append(found, f.wrong(value, fmt.Sprintf("router %s has two nodes with the name %s", r.name, n.name), "give each its own name"))
 		default:
-			found = f.checkNode(at, value, driver, n, places)
+			found = f.checkNode(at, value, r.driver, n, places)
 		}
 		names[n.name] = true
 		wrong = append(wrong, found...)
@@ -119,8 +120,9 @@ func (f *configFile) takeNodes(r *routerConfig, driver routerDriver, nodes *yaml
 }
 
 // checkNode holds what one node is given against what its driver needs.
-func (f *configFile) checkNode(at string, value *yaml.Node, driver routerDriver, n nodeConfig, places map[string]string) []failure {
+func (f *configFile) checkNode(at string, value *yaml.Node, name string, n nodeConfig, places map[string]string) []failure {
 	var wrong []failure
+	driver := routerDrivers[name]
 	for _, s := range driver.settings {
 		if s.required && n.settings[s.key] == "" {
 			wrong = append(wrong, f.wrong(value, at+"."+s.key+" is not set", s.usage))
@@ -129,15 +131,36 @@ func (f *configFile) checkNode(at string, value *yaml.Node, driver routerDriver,
 	if len(wrong) > 0 {
 		return wrong
 	}
-	if err := driver.check(n); err != nil {
+	if err := driver.check(n, nil); err != nil {
 		return []failure{f.wrong(value, at+": "+err.Error(), driver.example+"; see viridian serve --help")}
 	}
 	me := "node " + n.name + " of router " + n.router
-	if other, taken := places[n.settings[driver.place]]; taken {
-		return []failure{f.wrong(value, fmt.Sprintf("%s has the %s of %s", me, driver.place, other), "give each node its own: one process cannot be two nodes")}
+	for _, own := range driver.owned(name, n) {
+		if other, taken := places[own.place]; taken {
+			what := fmt.Sprintf("%s has the %s of %s", me, own.what, other)
+			if other == me {
+				what = me + " has one place for two things, as its " + own.what + " too"
+			}
+			wrong = append(wrong, f.wrong(value, what, own.fix))
+			continue
+		}
+		places[own.place] = me
 	}
-	places[n.settings[driver.place]] = me
-	return nil
+	return wrong
+}
+
+// placeOf is an address or a path in one way of writing it. (A symbolic link shows only where the file is.)
+func placeOf(text string) string {
+	network, rest, isAddress := strings.Cut(text, ":")
+	switch {
+	case network == "unix" && isAddress:
+		return "unix:" + path.Clean(rest)
+	case isAddress:
+		return strings.ToLower(rest) // tcp or tls: it is one listener
+	case text == "":
+		return ""
+	}
+	return path.Clean(text)
 }
 
 // flatten takes the settings of a node.
@@ -156,6 +179,21 @@ func (f *configFile) flatten(at, prefix string, value *yaml.Node, driver routerD
 			wrong = append(wrong, f.flatten(at+"."+field.name, key+".", field.value, driver, n, lines)...)
 		default:
 			wrong = append(wrong, f.unknown(field.key, at, field.name, driver.keys(prefix)))
+		}
+	}
+	return wrong
+}
+
+// checkNodes holds what nodes leave to the installation's Consul against that.
+func checkNodes(routers []routerConfig, installation *consulConfig) (wrong []failure) {
+	for _, r := range routers {
+		for _, n := range r.nodes {
+			if driver, known := routerDrivers[r.driver]; known && driver.family == "consul" {
+				if err := driver.check(n, installation); err != nil {
+					wrong = append(wrong, failure{what: "node " + n.name + " of router " + r.name, cause: err, usage: true,
+						fix: "set consul.address, or give the node an address; see viridian serve --help"})
+				}
+			}
 		}
 	}
 	return wrong

@@ -62,7 +62,7 @@ func TestConfig_Mistakes(t *testing.T) {
 		enough + "log: {format: xml}\n":                       "log.format xml (viridian.yaml line 3): not one of text, json",
 		enough + "proxy: {tls: {certificate: x}}\n":           "proxy.tls is not supported in this version",
 		enough + "telemetry: {}\n":                            "telemetry is not supported in this version",
-		enough + "registries: {consul: {address: x}}\n":       "registries.consul is not supported in this version",
+		enough + "registries: {consul: {address: x}}\n":       "registries.consul has no place here\n  fix: write consul: {address: …} at the top",
 		"database_url: postgres://u@db/v\nnode_name: \"-\"\n": "node_name - (viridian.yaml line 2): not a name that fits",
 		"node_name: n1\n":                                     "database_url is not set\n  fix: set database_url",
 		"database_url: mysql://db/v\nnode_name: n1\n":         "database_url mysql://db/v (viridian.yaml line 1): cannot parse",

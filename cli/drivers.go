@@ -2,12 +2,9 @@ package cli
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,14 +14,20 @@ import (
 	"viridian/failpoint"
 	"viridian/rollout"
 	"viridian/rollout/controller"
+	"viridian/router/consul"
 	"viridian/router/haproxy"
 )
 
 // routerDriver is one kind of router whose nodes are processes of their own.
 type routerDriver struct {
-	settings []nodeSetting
-	place    string // the setting that tells one node from another
-	example  string // of a node's settings
+	family    string // of drivers with the same settings
+	about     string // what it switches
+	settings  []nodeSetting
+	called    string // what a node may be named
+	example   string // of a node's settings
+	undivided bool   // it gives all traffic to one generation, and takes no shares
+	// own is what no two nodes of the installation may have in common, besides the settings that say so of themselves.
+	own func(driver string, n nodeConfig) ownPlace
 	// open makes what drives a node; it connects to nothing.
 	open func(n nodeConfig, with driverParts) (controller.Remote, rollout.Grade, error)
 }
@@ -34,6 +37,7 @@ type nodeSetting struct {
 	key      string
 	usage    string
 	required bool
+	own      string // why no two nodes may have the same; "" where they may
 }
 
 // driverParts are what every driver gets from the replica.
@@ -41,21 +45,48 @@ type driverParts struct {
 	clock      clockwork.Clock
 	failpoints *failpoint.Set
 	log        *slog.Logger
+	consul     *consulConfig // the installation's; nil while it is not known yet
 }
 
 // routerDrivers are all that a router in viridian.yaml may name as its driver.
 var routerDrivers = map[string]routerDriver{
-	"haproxy": {place: "socket", example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy, settings: []nodeSetting{
-		{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT"},
-		{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced"},
-		{key: "map_file", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
-		{key: "timeout", usage: "10ms to 1m: how long one exchange with the HAProxy may take (default: 1s)"},
-		{key: "slot_rest", usage: "1s to 10m: how long a place stays empty before another generation gets it; longer than the HAProxy's stats timeout (default: 12s)"},
-		{key: "tls.ca_file", usage: "certificates that vouch for the HAProxy's, where an address begins with tls: (default: the machine's)"},
-		{key: "tls.cert_file", usage: "a certificate to show to the HAProxy, with tls.key_file"},
-		{key: "tls.key_file", usage: "its key"},
-		{key: "tls.server_name", usage: "the name that the HAProxy's certificate must have (default: the host of the address)"},
-	}},
+	"haproxy": {family: "haproxy", about: "an HAProxy of yours; viridian haproxy-config prints the other side of the settings",
+		called: "lb-1", example: "socket: unix:" + haproxy.DefaultSocket, open: openHAProxy,
+		settings: []nodeSetting{
+			{key: "socket", required: true, usage: "the runtime socket of the HAProxy: unix:/PATH, tcp:HOST:PORT or tls:HOST:PORT",
+				own: "give each node its own: one process cannot be two nodes"},
+			{key: "fence", usage: "the socket of the fence frontend, written in the same way; without it the node is read back, not fenced",
+				own: "give the fence of each HAProxy, which is another socket than its runtime socket"},
+			{key: "map_file", own: "give each HAProxy a folder of its own: two would overwrite each other's map, and come up with it after a restart", usage: "viridian.map as this replica reaches it; without it a restarted HAProxy answers 503 until it is driven again"},
+			{key: "timeout", usage: "10ms to 1m: how long one exchange with the HAProxy may take (default: 1s)"},
+			{key: "slot_rest", usage: "1s to 10m: how long a place stays empty before another generation gets it; longer than the HAProxy's stats timeout (default: 12s)"},
+			{key: "tls.ca_file", usage: "certificates that vouch for the HAProxy's, where an address begins with tls: (default: the machine's)"},
+			{key: "tls.cert_file", usage: "a certificate to show to the HAProxy, with tls.key_file"},
+			{key: "tls.key_file", usage: "its key"},
+			{key: "tls.server_name", usage: "the name that the HAProxy's certificate must have (default: the host of the address)"},
+		}},
+	"consul-splitter": consulDriver("the traffic of Consul's service mesh: a splitter for each service", rollout.GradeFenced, false,
+		func(o consul.Options) controller.Remote { return consul.NewSplitter(o) }),
+	"consul-query": consulDriver("what Consul's DNS answers: a prepared query for each service, which names one generation at a time", rollout.GradeReadBack, true,
+		func(o consul.Options) controller.Remote { return consul.NewQuery(o) }),
+	"consul-kv": consulDriver("a key in Consul's KV with the route, for consul-template, Fabio and scripts to follow", rollout.GradeFenced, false,
+		func(o consul.Options) controller.Remote { return consul.NewPointer(o) }),
+}
+
+// ownPlace is something that only one node can have.
+type ownPlace struct{ what, place, fix string }
+
+// owned are the places that a node has for itself.
+func (d routerDriver) owned(driver string, n nodeConfig) (out []ownPlace) {
+	for _, s := range d.settings {
+		if place := placeOf(n.settings[s.key]); s.own != "" && place != "" {
+			out = append(out, ownPlace{s.key, place, s.own})
+		}
+	}
+	if d.own != nil {
+		out = append(out, d.own(driver, n))
+	}
+	return out
 }
 
 // routersHelp tells how routers are configured, with every setting of every driver.
@@ -72,10 +103,22 @@ func routersHelp() string {
 		"         - name: lb-1\n" +
 		"           socket: unix:" + haproxy.DefaultSocket + "\n" +
 		"           fence: unix:" + haproxy.DefaultFence + "\n" +
-		"           map_file: " + haproxy.DefaultFolder + "/viridian.map\n")
-	for _, name := range slices.Sorted(maps.Keys(routerDrivers)) {
-		fmt.Fprintf(&b, "\nSettings of a node of driver %s, which viridian %s-config prints the other side of:\n\n", name, name)
-		for _, s := range routerDrivers[name].settings {
+		"           map_file: " + haproxy.DefaultFolder + "/viridian.map\n" +
+		"     mesh:\n" +
+		"       driver: consul-splitter\n" +
+		"       nodes:\n" +
+		"         - name: dc1\n")
+	for _, family := range []string{"haproxy", "consul"} {
+		var settings []nodeSetting
+		b.WriteString("\n")
+		for _, name := range slices.Sorted(maps.Keys(routerDrivers)) {
+			if d := routerDrivers[name]; d.family == family {
+				fmt.Fprintf(&b, "Driver %s: %s\n", name, d.about)
+				settings = d.settings
+			}
+		}
+		b.WriteString("Settings of a node:\n\n")
+		for _, s := range settings {
 			fmt.Fprintf(&b, "   %-16s %s\n", s.key, s.usage)
 		}
 	}
@@ -105,9 +148,10 @@ func (d routerDriver) keys(prefix string) []string {
 	return out
 }
 
-// check says what is wrong with the settings of a node; nil when nothing is.
-func (d routerDriver) check(n nodeConfig) error {
-	_, _, err := d.open(n, driverParts{clock: clockwork.NewRealClock(), log: slog.New(slog.DiscardHandler)})
+// check says what is wrong with the settings of a node; nil when nothing is. While the installation's Consul is not
+// known, only what the node itself says is looked at.
+func (d routerDriver) check(n nodeConfig, installation *consulConfig) error {
+	_, _, err := d.open(n, driverParts{clock: clockwork.NewRealClock(), log: slog.New(slog.DiscardHandler), consul: installation})
 	return err
 }
 
@@ -150,33 +194,8 @@ func spanOf(n nodeConfig, key string, low, high time.Duration) (time.Duration, e
 	return d, nil
 }
 
-// tlsOf is how the node is spoken to where its address begins with tls:. The certificate that we show is read for each
-// connection, so that a renewed one is used at once.
+// tlsOf is how the node is spoken to where its address begins with tls:.
 func tlsOf(n nodeConfig) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: n.settings["tls.server_name"]}
-	if path := n.settings["tls.ca_file"]; path != "" {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no certificate", path)
-		}
-	}
-	cert, key := n.settings["tls.cert_file"], n.settings["tls.key_file"]
-	if (cert == "") != (key == "") {
-		return nil, errors.New("tls.cert_file and tls.key_file are only of use together")
-	}
-	if cert == "" {
-		return c, nil
-	}
-	if _, err := tls.LoadX509KeyPair(cert, key); err != nil {
-		return nil, fmt.Errorf("tls.cert_file: %w", err)
-	}
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		return &pair, err
-	}
-	return c, nil
+	return tlsFiles{CA: n.settings["tls.ca_file"], Cert: n.settings["tls.cert_file"], Key: n.settings["tls.key_file"],
+		ServerName: n.settings["tls.server_name"]}.config("")
 }

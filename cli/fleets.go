@@ -17,9 +17,9 @@ func (r *replica) openFleets() error {
 		if !known {
 			return &failure{what: "router " + c.name + " has the unknown driver " + c.driver, fix: "see viridian serve --help", usage: true}
 		}
-		fleet := controller.Fleet{Driver: c.driver, Required: c.required, Grade: rollout.GradeFenced, Nodes: map[string]controller.Remote{}}
+		fleet := controller.Fleet{Driver: c.driver, Required: c.required, Grade: rollout.GradeFenced, Undivided: driver.undivided, Nodes: map[string]controller.Remote{}}
 		for _, n := range c.nodes {
-			node, grade, err := driver.open(n, driverParts{clock: r.clock, failpoints: r.failpoints, log: r.log})
+			node, grade, err := driver.open(n, driverParts{clock: r.clock, failpoints: r.failpoints, log: r.log, consul: &r.config.Consul})
 			if err != nil {
 				return &failure{what: "router " + c.name, cause: err, fix: driver.example + "; see viridian serve --help", usage: true}
 			}
@@ -42,6 +42,16 @@ func (r *replica) required() map[string]rollout.Required {
 		out[name] = fleet.Required
 	}
 	return out
+}
+
+// undivided are the configured routers that take no shares.
+func (r *replica) undivided() (names []string) {
+	for name, fleet := range r.fleets {
+		if fleet.Undivided {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // runFleets runs what drivers do beside being asked, such as counting traffic, and closes them at the end.

@@ -15,7 +15,7 @@ var (
 // redacted is the value as it may be shown: without the passwords in it.
 func (v settingValue) redacted() string {
 	if !v.secret {
-		return v.Text
+		return passwordPart.ReplaceAllString(v.Text, "${1}:xxxxx@")
 	}
 	return redactDatabase(v.Text)
 }

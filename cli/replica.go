@@ -14,12 +14,11 @@ import (
 	"syscall"
 	"time"
 
+	consulapi "github.com/hashicorp/consul/api"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"viridian/failpoint"
-	"viridian/registry"
-	"viridian/registry/static"
 	"viridian/rollout"
 	"viridian/rollout/controller"
 	"viridian/router/builtin"
@@ -42,6 +41,7 @@ type replica struct {
 	proxy  *proxy
 	store  *store.Store
 	hub    *controller.Hub
+	consul *consulapi.Client // nil without one
 	fleets map[string]controller.Fleet
 	// contacts is how this process gets on with the nodes of the fleets.
 	contacts *controller.Contacts
@@ -59,9 +59,9 @@ func newReplica(ctx context.Context, p *program, cfg config, log *slog.Logger, i
 		contacts: controller.NewContacts(), inherited: in, migrated: make(chan struct{})}
 	r.node = rollout.Node{Router: builtin.Name, Name: cfg.NodeName, Version: p.version,
 		Incarnation: strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixMilli(), 10)}
-	open := []func() error{r.armFailpoints, r.openFleets, r.nameDatabase, r.openProxy, func() error { return r.makeAPI(p) }, r.openAPI}
+	open := []func() error{r.armFailpoints, r.openConsul, r.openFleets, r.nameDatabase, r.openProxy, func() error { return r.makeAPI(p) }, r.openAPI}
 	if in.predecessor != nil { // what takes long comes before it stops
-		open = []func() error{r.armFailpoints, r.openFleets, r.nameDatabase, func() error { return r.makeAPI(p) }, func() error { return r.relieve(ctx) }, r.openProxy, r.openAPI}
+		open = []func() error{r.armFailpoints, r.openConsul, r.openFleets, r.nameDatabase, func() error { return r.makeAPI(p) }, func() error { return r.relieve(ctx) }, r.openProxy, r.openAPI}
 	}
 	for _, open := range open {
 		if err := open(); err != nil {
@@ -153,7 +153,7 @@ func writable(dir string) error {
 // nameDatabase makes the store, which connects when it is asked something.
 func (r *replica) nameDatabase() (err error) {
 	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
-		Connections: r.config.Connections, AuditKeep: r.config.AuditKeep, Required: r.required(),
+		Connections: r.config.Connections, AuditKeep: r.config.AuditKeep, Required: r.required(), Undivided: r.undivided(),
 		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
 	if err != nil {
 		return badDatabaseURL(err)
@@ -174,7 +174,7 @@ func (r *replica) options() controller.Options {
 	o := controller.Options{
 		Store: r.store, Hub: r.hub, Clock: r.clock, Random: rand.Float64, Failpoints: r.failpoints, Log: r.log,
 		Local: r.router, Node: r.node, Fleets: r.fleets, Contacts: r.contacts,
-		Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: r.clock, Logger: r.log})},
+		Registries: r.registries(),
 		LeaseTTL:   r.config.LeaseTTL, Poll: r.config.Poll, CallTimeout: r.config.CallTimeout,
 	}
 	if old := r.inherited.predecessor; old != nil {

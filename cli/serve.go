@@ -35,7 +35,7 @@ func (p *program) serveCommand() *cli.Command {
 			"   log:\n" +
 			"     format: json\n\n" +
 			"   viridian serve --config viridian.yaml\n\n" +
-			routersHelp(),
+			consulHelp + "\n\n" + routersHelp(),
 		Flags:  configFlags(),
 		Action: alone(p.serve),
 	}

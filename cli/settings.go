@@ -48,7 +48,7 @@ const databaseExample = "postgres://viridian@db.internal:5432/viridian"
 //
 //nolint:funlen // it is a table, and is read as one
 func settings() []setting {
-	return []setting{
+	return slices.Concat([]setting{
 		{key: "database_url", secret: true, take: databaseURL(func(c *config) *string { return &c.DatabaseURL }),
 			usage: "the Postgres to keep everything in, such as " + databaseExample + "; through a transaction pooler that knows no prepared statements " +
 				"(PgBouncer before 1.21) with ?default_query_exec_mode=exec, and with migrate_database_url and listen_database_url past it"},
@@ -109,7 +109,7 @@ func settings() []setting {
 			usage: "text or json"},
 		{key: "log.level", preset: is("info"), take: oneOf(func(c *config) *string { return &c.LogLevel }, "debug", "info", "warn", "error"),
 			usage: "debug, info, warn or error"},
-	}
+	}, consulSettings())
 }
 
 func is(value string) func() string          { return func() string { return value } }

@@ -17,6 +17,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for AdoptionMembership.
+const (
+	AdoptionMembershipFollow AdoptionMembership = "follow"
+	AdoptionMembershipFrozen AdoptionMembership = "frozen"
+)
+
+// Valid indicates whether the value is a known member of the AdoptionMembership enum.
+func (e AdoptionMembership) Valid() bool {
+	switch e {
+	case AdoptionMembershipFollow:
+		return true
+	case AdoptionMembershipFrozen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for BakeSpecOnFailure.
 const (
 	BakeSpecOnFailureHold     BakeSpecOnFailure = "hold"
@@ -494,6 +512,39 @@ func (e ExportAuditParamsFormat) Valid() bool {
 	}
 }
 
+// Adoption Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
+// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+// deregistered by Viridian. The environment's registry is `consul`.
+type Adoption struct {
+	// Digest Where an instance tells the digest of what it runs. It is compared with `artifact.digest` for as long as the
+	// generation is kept; while one differs, that is drift, and keeps the generation from being validated and promoted.
+	Digest *DigestSource `json:"digest,omitempty"`
+
+	// Expect How many there will be.
+	Expect int `json:"expect"`
+
+	// Filter Which of its instances, as a filter expression of Consul.
+	//
+	// Examples: Service.Meta.build == "1812"
+	Filter *string `json:"filter,omitempty"`
+
+	// Membership `frozen` keeps the list as it was adopted; later changes in Consul are drift, which is shown in `health` and told
+	// by an event. `follow` is not supported yet.
+	Membership *AdoptionMembership `json:"membership,omitempty"`
+
+	// Service Its name in Consul.
+	Service string `json:"service"`
+
+	// Timeout A span of time in ms, s, m and h, such as "90s", "10m", "1h30m".
+	//
+	// Examples: 90s
+	Timeout *Duration `json:"timeout,omitempty"`
+}
+
+// AdoptionMembership `frozen` keeps the list as it was adopted; later changes in Consul are drift, which is shown in `health` and told
+// by an event. `follow` is not supported yet.
+type AdoptionMembership string
+
 // Artifact What the instances run and where it was built from.
 type Artifact struct {
 	// Digest Examples: sha256:5f70bf18a086
@@ -648,6 +699,16 @@ type CreatedToken struct {
 // Cursor Where the next page begins; null on the last one.
 type Cursor = string
 
+// DigestSource Where an instance tells the digest of what it runs. It is compared with `artifact.digest` for as long as the
+// generation is kept; while one differs, that is drift, and keeps the generation from being validated and promoted.
+type DigestSource struct {
+	// Meta A key of its service meta in Consul.
+	Meta *string `json:"meta,omitempty"`
+
+	// Path A path that it answers over HTTP with the digest, or with JSON that has it as `digest`.
+	Path *string `json:"path,omitempty"`
+}
+
 // Duration A span of time in ms, s, m and h, such as "90s", "10m", "1h30m".
 //
 // Examples: 90s
@@ -681,6 +742,9 @@ type Environment struct {
 
 	// Promotion The process that takes one generation from ready to live.
 	Promotion *Promotion `json:"promotion,omitempty"`
+
+	// RegistryTrouble What keeps the registry from being read or written; health grows old meanwhile, and traffic stays where it is.
+	RegistryTrouble *RegistryTrouble `json:"registry_trouble,omitempty"`
 
 	// Revision Grows with every switch; 0 before the first.
 	Revision int64 `json:"revision"`
@@ -729,10 +793,9 @@ type EnvironmentSpec struct {
 	// Promotion How a generation becomes live.
 	Promotion *PromotionSpec `json:"promotion,omitempty"`
 
-	// Registry Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
-	//
-	// Examples: shop
-	Registry *Name `json:"registry,omitempty"`
+	// Registry Where groups are announced and their health is known. `static`: nowhere else; Viridian asks the instances.
+	// `consul`: in the Consul that the installation is configured with, as service `<environment>-<service>`.
+	Registry *string `json:"registry,omitempty"`
 
 	// Requires Where the same artifact must have been live before, and for how long. Not built in this version.
 	Requires *[]Requirement `json:"requires,omitempty"`
@@ -880,9 +943,14 @@ type GenerationTraffic struct {
 // Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
 type Grade string
 
-// Group The instances of one service.
+// Group The instances of one service: listed, or adopted from Consul. Of a group that is adopted, `instances` is left out
+// of the registration, and is there once they were found.
 type Group struct {
-	Instances []Instance `json:"instances"`
+	// Consul Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
+	// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+	// deregistered by Viridian. The environment's registry is `consul`.
+	Consul    *Adoption  `json:"consul,omitempty"`
+	Instances []Instance `json:"instances,omitempty"`
 
 	// Service Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
 	//
@@ -899,9 +967,15 @@ type HealthCount struct {
 	At time.Time `json:"at"`
 
 	// Detail What the first unhealthy instance answered.
-	Detail  *string `json:"detail,omitempty"`
+	Detail *string `json:"detail,omitempty"`
+
+	// Drift How the instances differ from what was registered, other than by their health.
+	Drift   *string `json:"drift,omitempty"`
 	Healthy int     `json:"healthy"`
-	Total   int     `json:"total"`
+
+	// Mismatched How many say that they run another artifact; 0 when left out.
+	Mismatched *int `json:"mismatched,omitempty"`
+	Total      int  `json:"total"`
 }
 
 // HealthSpec How an instance is asked whether it can take traffic.
@@ -1240,6 +1314,13 @@ type RegisterRequest struct {
 	Version string `json:"version"`
 }
 
+// RegistryTrouble What keeps the registry from being read or written; health grows old meanwhile, and traffic stays where it is.
+type RegistryTrouble struct {
+	// Detail What is wrong and, where Consul refuses, the permission that is missing.
+	Detail string    `json:"detail"`
+	Since  time.Time `json:"since"`
+}
+
 // Requirement The same artifact digest must have been live there for that long.
 type Requirement struct {
 	// Environment Lower-case letters, digits and hyphens, at most 63; begins and ends with a letter or digit.
@@ -1372,7 +1453,7 @@ type Route struct {
 type Router struct {
 	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
 	//
-	// Examples: builtin, haproxy
+	// Examples: builtin, haproxy, consul-splitter
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -2502,7 +2583,8 @@ type ClientInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2513,7 +2595,8 @@ type ClientInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3367,7 +3450,8 @@ func (c *Client) ShowTraffic(ctx context.Context, environment EnvironmentPath, p
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3388,7 +3472,8 @@ func (c *Client) SetWeightsWithBody(ctx context.Context, environment Environment
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6403,7 +6488,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6414,7 +6500,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8964,7 +9051,8 @@ func (c *ClientWithResponses) ShowTrafficWithResponse(ctx context.Context, envir
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -8981,7 +9069,8 @@ func (c *ClientWithResponses) SetWeightsWithBodyWithResponse(ctx context.Context
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

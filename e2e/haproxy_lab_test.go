@@ -219,35 +219,42 @@ func (b *balancer) watch(environment string) (stop func() (back []string, seen i
 	}
 }
 
-// fleet is an environment on three HAProxies, driven by two replicas.
+// fleet is an environment on HAProxies, driven by replicas.
 type fleet struct {
 	*shop
-	replicas  [2]*replica
+	replicas  []*replica
 	balancers []*balancer
 }
 
-// newFleet starts all of it, with generation 1 live.
+// newFleet starts three HAProxies and two replicas, with generation 1 live.
 func newFleet(t testing.TB, required string) *fleet {
 	t.Helper()
-	haproxyPath(t)
-	l := newLab(t)
+	return fleetOf(newLab(t), required, 3, "a", "b")
+}
+
+// fleetOf starts that many HAProxies, and replicas of these names.
+func fleetOf(l *lab, required string, balancers int, replicas ...string) *fleet {
+	l.Helper()
+	haproxyPath(l)
 	f := &fleet{}
 	l.routers = "routers:\n  edge:\n    driver: haproxy\n    required: " + required + "\n    nodes:\n"
 	spec := (&replica{lab: l}).spec("shop", "edge").spec
-	for i := range 3 {
+	for i := range balancers {
 		b := l.balancer(fmt.Sprintf("lb-%d", i+1), "shop", spec)
 		f.balancers = append(f.balancers, b)
 		l.routers += b.yaml()
 	}
-	for i, name := range []string{"a", "b"} {
-		f.replicas[i] = l.replica(name)
-		f.replicas[i].start("")
+	for _, name := range replicas {
+		r := l.replica(name)
+		r.start("")
+		f.replicas = append(f.replicas, r)
 	}
 	for _, r := range f.replicas {
 		r.ready()
 	}
 	f.shop = f.replicas[0].shop("shop", "edge")
 	f.promote(f.candidate())
+	f.inSync("every HAProxy has its first route") // which a quorum is no word for
 	return f
 }
 
@@ -312,10 +319,7 @@ func (f *fleet) answers(b *balancer, generation int) time.Duration {
 	f.Helper()
 	began := time.Now()
 	f.eventually(fmt.Sprintf("%s answers with generation %d", b.name, generation), func() bool {
-		at := *f.shop
-		elsewhere := *at.replica
-		elsewhere.proxy, at.replica = b.listen, &elsewhere
-		got, _ := at.ask()
+		got, _ := f.at(b).ask()
 		return got == generation
 	})
 	return time.Since(began)

@@ -25,6 +25,7 @@ type lab struct {
 	token    string // of an admin; made when the first replica is ready
 	timing   timing
 	routers  string // of the configuration, as YAML; empty for the builtin one alone
+	consul   string // the same of Consul
 }
 
 // timing is what a proof sets of the installation's times. They are shorter than the defaults, so that a proof does
@@ -80,7 +81,7 @@ func (l *lab) replica(name string) *replica {
 	text := fmt.Sprintf("database_url: %q\nlisten: %q\nproxy:\n  listen: %q\nnode_name: %s\nstate_dir: %q\n"+
 		"lease_ttl: %v\npoll: %v\ncall_timeout: %v\nshutdown_delay: %v\ndrain_timeout: 2s\n",
 		l.database, r.api, r.proxy, name, filepath.Join(dir, "state"), l.timing.leaseTTL, l.timing.poll, l.timing.callTimeout, l.timing.shutdownDelay)
-	if err := os.WriteFile(r.config, []byte(text+l.routers), 0o600); err != nil {
+	if err := os.WriteFile(r.config, []byte(text+l.routers+l.consul), 0o600); err != nil {
 		l.Fatal(err)
 	}
 	l.Cleanup(func() {

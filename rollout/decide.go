@@ -10,6 +10,8 @@ type ActionKind string
 
 // The kinds of action, in the order in which [Decide] lists them.
 const (
+	// ActAdopt looks for the instances that the generation takes over.
+	ActAdopt ActionKind = "adopt"
 	// ActRegister announces the generation at the registry.
 	ActRegister ActionKind = "register"
 	// ActStage makes the generation known to the node.
@@ -42,7 +44,12 @@ type Action struct {
 func Decide(e Environment, now time.Time) []Action {
 	var out []Action
 	for _, g := range e.Generations {
-		if g.State.Holds() && !g.Announced {
+		switch {
+		case g.Awaiting():
+			if g.State == Registered {
+				out = append(out, Action{Kind: ActAdopt, Generation: g.Number})
+			}
+		case g.State.Holds() && !g.Announced:
 			out = append(out, Action{Kind: ActRegister, Generation: g.Number})
 		}
 	}
@@ -84,7 +91,7 @@ func (e Environment) nodeActions(n Node, now time.Time) []Action {
 	}
 	stage := func(serving bool) {
 		for _, g := range e.Generations {
-			if g.State.Holds() && e.Weights.Carries(g.Number) == serving && !e.stagedOn(n, g.Number) {
+			if g.State.Holds() && !g.Awaiting() && e.Weights.Carries(g.Number) == serving && !e.stagedOn(n, g.Number) {
 				add(ActStage, g.Number)
 			}
 		}

@@ -23,6 +23,7 @@ type Environment struct {
 	Lock          *Lock
 	Hold          *Hold
 	Mending       *Mending   // nil while there is nothing to remember of repairs
+	Trouble       *Trouble   // what the registry has trouble with; nil for nothing
 	DeletingAt    *time.Time // deletion was asked for; it ends when the last generation is retired
 	DeletedAt     *time.Time
 	Version       int64 // grows with every change that is recorded; given by the store
@@ -40,6 +41,8 @@ type Environment struct {
 	HeardSince time.Time
 	// Required is the policy by router; see [Environment.RequiredOf] for those that are not in it.
 	Required map[string]Required
+	// Undivided are the routers that give all traffic to one generation, and take no shares.
+	Undivided []string
 }
 
 // Timing holds the installation's limits that decisions depend on.

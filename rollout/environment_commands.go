@@ -26,7 +26,7 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
-		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided,
 	}.change(cmd.Actor, now)
 	c.t.SpecChanged = true
 	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
@@ -65,6 +65,13 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	before := c.e.Spec
 	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
 	c.event(EventEnvironmentUpdated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
+	if before.Registry != cmd.Spec.Registry { // what it was announced in is swept
+		for _, g := range e.Generations {
+			if g.State.Holds() && g.Announced {
+				c.edit(g.Number, func(g *Generation) { g.Announced = false })
+			}
+		}
+	}
 	if wiring || !reflect.DeepEqual(before.Validation, cmd.Spec.Validation) {
 		for _, g := range e.Generations {
 			if g.State == Ready {

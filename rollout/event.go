@@ -42,6 +42,11 @@ const (
 	EventPromotionWaiting   = "promotion.waiting"
 	EventGenerationWaiting  = "generation.waiting" // a node has no place for it
 	EventGenerationPlaced   = "generation.placed"  // and now one has
+	EventRegistryTroubled   = "registry.troubled"  // it cannot be read or written
+	EventRegistryRecovered  = "registry.recovered" // and now it can
+	EventGenerationAdopted  = "generation.adopted" // the instances that it takes over are set
+	EventGenerationDrifted  = "generation.drifted" // its instances are not those, or not what, was registered
+	EventGenerationAligned  = "generation.aligned" // and now they are again
 	EventNodeRemoved        = "node.removed"
 	EventTokenCreated       = "token.created"
 	EventTokenDeleted       = "token.deleted"

@@ -15,11 +15,13 @@ type Facts struct {
 	Announced []int // generations that the registry knows now
 	Withdrawn []int // generations that it does not know any more
 	Unplaced  []int // generations that a node has no place for
+	Adopting  []AdoptionSeen
+	Trouble   *string // what the registry has trouble with now, empty for nothing; nil when that is as it was
 }
 
 // Empty says whether nothing was observed.
 func (f Facts) Empty() bool {
-	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced) == 0
+	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced)+len(f.Adopting) == 0 && f.Trouble == nil
 }
 
 // Record takes facts into the environment and makes the moves that they allow. Receipts and readings are stamped
@@ -55,6 +57,12 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	}
 	for _, n := range facts.Unplaced {
 		c.noSlot(n)
+	}
+	for _, seen := range facts.Adopting {
+		c.awaits(seen)
+	}
+	if facts.Trouble != nil {
+		c.trouble(*facts.Trouble)
 	}
 	c.settle()
 	c.t.Facts = facts
@@ -98,7 +106,7 @@ func (c *change) receipt(r Receipt) {
 		c.sighted(r, old)
 		c.sightDrift(r, old)
 	}
-	r.Fence, r.Newest = 0, 0
+	r.Fence, r.Newest, r.Edits = 0, 0, nil
 	c.e.Receipts = slices.DeleteFunc(c.e.Receipts, func(o Receipt) bool { return o.Router == r.Router && o.Node == r.Node })
 	c.e.Receipts = append(c.e.Receipts, r)
 }
@@ -106,9 +114,11 @@ func (c *change) receipt(r Receipt) {
 func (c *change) reading(r Reading) {
 	for i, old := range c.e.Readings {
 		if old.Generation == r.Generation && old.Service == r.Service {
+			c.drift(old, r)
 			c.e.Readings[i] = r
 			return
 		}
 	}
+	c.drift(Reading{}, r)
 	c.e.Readings = append(c.e.Readings, r)
 }

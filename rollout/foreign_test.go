@@ -67,7 +67,7 @@ func TestSpec_KeptByAnotherVersion(t *testing.T) {
 		"a field more":        {`"description"`, `"freeze":{"until":"friday"},"description"`, "unknown field \"freeze\"", true},
 		"one deep inside":     {`"upstream_tls"`, `"weather":1,"upstream_tls"`, "unknown field \"weather\"", true},
 		"not built here":      {`"steps":[]`, `"steps":[{"weight":10}]`, "/promotion/steps", true},
-		"another registry":    {`"registry":"static"`, `"registry":"consul"`, "/registry", true},
+		"another registry":    {`"registry":"static"`, `"registry":"nomad"`, "/registry", true},
 		"another form":        {`"drain":"30s"`, `"drain":{"max":"30s"}`, "a duration is a string", false},
 		"another form, typed": {`"keep_generations":1`, `"keep_generations":"one"`, "keep_generations", false},
 	} {

@@ -91,6 +91,7 @@ type Instance struct {
 type Group struct {
 	Service   string     `json:"service"`
 	Instances []Instance `json:"instances"`
+	Consul    *Adoption  `json:"consul,omitempty"` // where they were adopted from; nil when they were listed
 }
 
 // Artifact names what the instances run and where it was built from.
@@ -137,6 +138,9 @@ type Generation struct {
 	UnweightedRevision int64
 	// QuietAt is since when every node, without a break, is seen at UnweightedRevision or above; nil while one is not.
 	QuietAt *time.Time
+	// Adopts says, by service, which groups are adopted from a registry; Adopted that they were.
+	Adopts  map[string]Adoption
+	Adopted bool
 	// Succeeded is true once a promotion of it succeeded.
 	Succeeded bool
 	// Sizes is the number of instances by service; always loaded.

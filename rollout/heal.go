@@ -16,13 +16,19 @@ const (
 )
 
 // sightDrift tells of a node that does something else at the present revision than the route says: once for each
-// finding, also when it is seen again after a restart. old is the receipt before, if there was one.
+// finding, also when it is seen again after a restart. old is the receipt before, if there was one. What else somebody
+// changed on the node is told in words, as often as it is reported.
 func (c *change) sightDrift(r, old Receipt) {
-	if r.Revision != c.e.Revision || r.Hash == c.e.Route().Hash() || (old.Revision == r.Revision && old.Hash == r.Hash) {
-		return
+	data := map[string]any{"router": r.Router, "node": r.Node}
+	if r.Revision == c.e.Revision && r.Hash != c.e.Route().Hash() && (old.Revision != r.Revision || old.Hash != r.Hash) {
+		data["expected"], data["found"] = shares(c.e.Weights), shares(r.Weights)
 	}
-	c.event(EventRouteDrifted, c.e.Live, c.e.Revision, map[string]any{"router": r.Router, "node": r.Node,
-		"expected": shares(c.e.Weights), "found": shares(r.Weights)})
+	if len(r.Edits) > 0 {
+		data["edits"] = r.Edits
+	}
+	if len(data) > 2 {
+		c.event(EventRouteDrifted, c.e.Live, c.e.Revision, data)
+	}
 }
 
 // settleDrift has the route applied anew where a node does something else, unless another switch does that.

@@ -59,6 +59,33 @@ func TestHeal_DriftIsToldAndMended(t *testing.T) {
 	}
 }
 
+// What a hand changed is told in words, also where it shows in no weight.
+func TestHeal_EditsAreTold(t *testing.T) {
+	t.Parallel()
+	w := twoLive(t)
+	w.applied()
+	moved, drained := w.drift(1, 1), w.receiptOf(w.e.Nodes[0])
+	moved.Edits, drained.Edits = []string{"the map entry was changed"}, []string{"server web/s1 is draining", "the hosts were changed"}
+	tr := w.sees(moved, drained)
+	var told []map[string]any
+	for _, e := range tr.Events {
+		if e.Kind == EventRouteDrifted {
+			told = append(told, e.Data)
+		}
+	}
+	if diff := cmp.Diff([]map[string]any{
+		{"router": "builtin", "node": "b", "expected": map[string]any{"1": 0, "2": 100}, "found": map[string]any{"1": 100}, "edits": moved.Edits},
+		{"router": "builtin", "node": "a", "edits": drained.Edits},
+	}, told); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+	for _, r := range w.e.Receipts {
+		if r.Edits != nil {
+			t.Errorf("kept with the receipt: %+v", r)
+		}
+	}
+}
+
 // One finding is one event, however often it is seen, and also by the next process on the same state file.
 func TestHeal_OneFindingIsToldOnce(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,8 @@ type Receipt struct {
 	Fence int64
 	// Newest is the highest number of a generation that the node knows.
 	Newest int
+	// Edits are what somebody changed on the node behind Viridian's back, each in words, to be told.
+	Edits []string
 }
 
 // open counts what is still open on generations without weight.
@@ -87,4 +89,8 @@ type Reading struct {
 	Total      int
 	At         time.Time
 	Detail     string // what the first unhealthy instance answered
+	// Drift says how the instances differ from what was registered, other than by their health; empty for not at all.
+	Drift string
+	// Mismatched counts those that say they run another artifact than the generation's.
+	Mismatched int
 }

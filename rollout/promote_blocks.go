@@ -32,6 +32,9 @@ func (e Environment) promoteBlocks(g Generation, cmd PromoteCommand, now time.Ti
 		out = append(out, e.refuse(NodeNotStaged, "wait for the node, or take it out with DELETE /v1/routers/{router}/nodes/{node}",
 			"generation %d is not staged everywhere: %s", g.Number, why))
 	}
+	if r := e.mismatchBlock(g); r != nil && !cmd.Force {
+		out = append(out, r)
+	}
 	if r := e.healthBlock(g, now); r != nil {
 		out = append(out, r)
 	}
@@ -82,7 +85,7 @@ func (e Environment) healthBlock(g Generation, now time.Time) *Refusal {
 		r, fresh := e.Reading(g.Number, svc, now)
 		if !fresh {
 			return e.refuse(GenerationNotReady, "wait for the next reading; is the registry reachable, and is a Viridian at work?",
-				"the health of service %s in generation %d is not known for the last %s", svc, g.Number, e.Timing.Freshness)
+				"the health of service %s in generation %d is not known for the last %s%s", svc, g.Number, e.Timing.Freshness, withDetail(e.TroubleText()))
 		}
 		if size := g.Sizes[svc]; r.Healthy == 0 || r.Healthy*100 < e.Spec.Validation.MinHealthyPercent*size {
 			return e.refuse(GenerationNotReady, "mend or wait for the instances; GET the generation for details",

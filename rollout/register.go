@@ -27,9 +27,12 @@ func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, e
 	if err := e.deletedRefusal(); err != nil {
 		return Transition{}, err
 	}
-	if errs := e.checkGroups(cmd.Groups); len(errs) > 0 {
+	if errs := append(e.checkGroups(cmd.Groups), checkDigest(cmd)...); len(errs) > 0 {
 		return Transition{}, &Refusal{Code: InvalidRequest, Detail: "the groups do not fit the environment",
 			Fixes: []string{"give exactly one group for each service of the environment"}, Errors: errs, Revision: e.Revision}
+	}
+	if err := e.unsupportedAdoption(cmd.Groups); err != nil {
+		return Transition{}, err
 	}
 	c := e.change(cmd.Actor, now)
 	g := Generation{Environment: e.Name, Number: e.LastNumber + 1, Version: cmd.Version, Artifact: cmd.Artifact,
@@ -37,6 +40,12 @@ func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, e
 		State: Registered, StateChangedAt: now, Promote: cmd.Promote, Sizes: map[string]int{}}
 	for _, group := range cmd.Groups {
 		g.Sizes[group.Service] = len(group.Instances)
+		if a := group.Consul; a != nil {
+			if g.Adopts == nil {
+				g.Adopts = map[string]Adoption{}
+			}
+			g.Sizes[group.Service], g.Adopts[group.Service] = a.Expect, *a
+		}
 	}
 	c.e.LastNumber = g.Number
 	c.e.Generations = append(c.e.Generations, g)
@@ -61,7 +70,7 @@ func (e Environment) checkGroups(groups []Group) []FieldError {
 	bad := func(detail, pointer string) {
 		errs = append(errs, FieldError{Pointer: pointer, Detail: detail})
 	}
-	seen, places := map[string]bool{}, map[string]bool{}
+	seen := map[string]bool{}
 	for i, group := range groups {
 		if _, ok := e.Spec.Service(group.Service); !ok {
 			bad(fmt.Sprintf("the environment has no service %q", group.Service), fmt.Sprintf("/groups/%d/service", i))
@@ -69,9 +78,29 @@ func (e Environment) checkGroups(groups []Group) []FieldError {
 			bad("a second group for this service", fmt.Sprintf("/groups/%d/service", i))
 		}
 		seen[group.Service] = true
-		if len(group.Instances) == 0 {
+		if group.Consul != nil {
+			errs = append(errs, e.checkAdoption(group, fmt.Sprintf("/groups/%d", i))...)
+		} else if len(group.Instances) == 0 {
 			bad("a group has at least one instance", fmt.Sprintf("/groups/%d/instances", i))
 		}
+	}
+	errs = append(errs, checkInstances(groups)...)
+	for _, svc := range e.Spec.Services {
+		if !seen[svc.Name] {
+			bad(fmt.Sprintf("no group for service %q", svc.Name), "/groups")
+		}
+	}
+	return errs
+}
+
+// checkInstances holds the instances of all groups against their form and each other.
+func checkInstances(groups []Group) []FieldError {
+	var errs []FieldError
+	bad := func(detail, pointer string) {
+		errs = append(errs, FieldError{Pointer: pointer, Detail: detail})
+	}
+	places := map[string]bool{}
+	for i, group := range groups {
 		ids := map[string]bool{}
 		for j, in := range group.Instances {
 			at := fmt.Sprintf("/groups/%d/instances/%d", i, j)
@@ -92,11 +121,6 @@ func (e Environment) checkGroups(groups []Group) []FieldError {
 				bad("a second instance at this address and port", at)
 			}
 			places[place] = true
-		}
-	}
-	for _, svc := range e.Spec.Services {
-		if !seen[svc.Name] {
-			bad(fmt.Sprintf("no group for service %q", svc.Name), "/groups")
 		}
 	}
 	return errs

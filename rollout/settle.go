@@ -1,6 +1,7 @@
 package rollout
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -131,12 +132,20 @@ func (c *change) settleValidation(g Generation) {
 		if why == "" {
 			c.startValidation(g.Number, "")
 		} else if !c.now.Before(c.e.stagingDeadline(g)) {
-			c.move(g.Number, Failed, fmt.Sprintf("not staged within %s: %s", c.e.Spec.Validation.Timeout, why))
+			c.move(g.Number, Failed, c.e.late(g)+": "+why)
 		}
 	}
 	if g, _ = c.e.Generation(g.Number); g.State == Validating {
 		c.settleVerdict(g)
 	}
+}
+
+// late says which deadline a registered generation has missed.
+func (e Environment) late(g Generation) string {
+	if g.Awaiting() {
+		return fmt.Sprintf("its instances were not there within %s", Duration(g.adoptionDeadline().Sub(g.CreatedAt)))
+	}
+	return fmt.Sprintf("not staged within %s", e.Spec.Validation.Timeout)
 }
 
 func (c *change) settleVerdict(g Generation) {
@@ -160,7 +169,7 @@ func (e Environment) validationBlock(g Generation, now time.Time) string {
 	if why := e.stagingBlock(g, now); why != "" {
 		return why
 	}
-	for _, r := range []*Refusal{e.missingGroup(g), e.healthBlock(g, now), e.capacityBlock(g, now)} {
+	for _, r := range []*Refusal{e.missingGroup(g), e.mismatchBlock(g), e.healthBlock(g, now), e.capacityBlock(g, now)} {
 		if r != nil {
 			return r.Detail
 		}
@@ -176,8 +185,11 @@ func (e Environment) validationBlock(g Generation, now time.Time) string {
 // stagingBlock says what keeps a generation from being staged everywhere by the present version of the spec; empty
 // when nothing does.
 func (e Environment) stagingBlock(g Generation, now time.Time) string {
+	if g.Awaiting() {
+		return cmp.Or(g.Reason, "the instances that it adopts were not looked for yet")
+	}
 	if !g.Announced {
-		return "the registry does not know it"
+		return "the registry does not know it" + withDetail(e.TroubleText())
 	}
 	return e.stagedBySpec(g.Number, now)
 }

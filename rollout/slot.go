@@ -36,7 +36,10 @@ func (c *change) placed(number int) {
 
 // stagingDeadline is when a registered generation fails that is not staged by then.
 func (e Environment) stagingDeadline(g Generation) time.Time {
-	if g.Checked.Deadline != nil { // there was no place for it
+	if g.Awaiting() {
+		return g.adoptionDeadline()
+	}
+	if g.Checked.Deadline != nil { // there was no place for it, or its instances had to be found
 		return *g.Checked.Deadline
 	}
 	return g.CreatedAt.Add(e.Spec.Validation.Timeout.Std())

@@ -187,7 +187,7 @@ func TestParseSpec_RefusesInvalid(t *testing.T) {
 func TestParseSpec_RefusesWhatIsNotBuilt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ raw, pointer, detail string }{
-		{wholeSpec(`"registry": "consul"`), "/registry", `"static"`},
+		{wholeSpec(`"registry": "nomad"`), "/registry", `"consul"`},
 		{serviceSpec(`"protocol": "tcp"`), "/services/0/protocol", `"http"`},
 		{serviceSpec(`"upstream_tls": true`), "/services/0/upstream_tls", "false"},
 		{wholeSpec(`"validation": {"checks": [{"name": "smoke"}]}`), "/validation/checks", "leave it out"},
@@ -216,7 +216,7 @@ func TestParseSpec_RefusesWhatIsNotBuilt(t *testing.T) {
 
 func TestParseSpec_CollectsEverythingAndInvalidWins(t *testing.T) {
 	t.Parallel()
-	raw := `{"services": [{"name": "A", "protocol": "tcp", "health": {"interval": 3}}], "registry": "consul", "retention": {"drain": "25h"}, "x": 1}`
+	raw := `{"services": [{"name": "A", "protocol": "tcp", "health": {"interval": 3}}], "registry": "nomad", "retention": {"drain": "25h"}, "x": 1}`
 	refusal := mustRefuseSpec(t, raw, InvalidRequest, "/services/0/name", "a-z")
 	var got []string
 	for _, e := range refusal.Errors {

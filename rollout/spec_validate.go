@@ -49,8 +49,8 @@ func (v *specValidator) validate(s *Spec) {
 	v.routers(s.Routers)
 	if !ValidName(s.Registry) {
 		v.invalid("/registry", "must be the name of a registry, such as \"static\"")
-	} else if s.Registry != "static" {
-		v.unsupported("/registry", "is not supported yet; use \"static\"")
+	} else if !slices.Contains(registries, s.Registry) { // whether the installation has it, CheckRegistry tells
+		v.unsupported("/registry", "is not supported yet; use \"static\" or \"consul\"")
 	}
 	v.validation(s.Validation)
 	v.promotion(s.Promotion)

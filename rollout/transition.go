@@ -16,6 +16,8 @@ type Transition struct {
 	Changed []int
 	// Registered is the new generation of a Register, else nil.
 	Registered *Generation
+	// Adopted are the groups that a generation has adopted, else nil.
+	Adopted *Adopted
 	// NewSwitch is the switch to insert, else nil; UpdatedSwitches are those whose progress changed.
 	NewSwitch       *Switch
 	UpdatedSwitches []Switch
@@ -23,6 +25,8 @@ type Transition struct {
 	Promotions []Promotion
 	// SpecChanged is true when the spec has a new version to keep.
 	SpecChanged bool
+	// Touched is true when what the environment remembers of its registry has changed.
+	Touched bool
 	// Facts are the observations that led here, to be written as they are.
 	Facts  Facts
 	Events []Event
@@ -31,7 +35,7 @@ type Transition struct {
 
 // Empty says whether there is nothing to write.
 func (t Transition) Empty() bool {
-	return len(t.Events) == 0 && len(t.Changed) == 0 && !t.SpecChanged && t.Facts.Empty()
+	return len(t.Events) == 0 && len(t.Changed) == 0 && !t.SpecChanged && !t.Touched && t.Facts.Empty()
 }
 
 // Move is one change of a generation's state.

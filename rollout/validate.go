@@ -19,6 +19,10 @@ func (e Environment) Validate(cmd ValidateCommand, now time.Time) (Transition, e
 	case Registered, Validating:
 		return Transition{After: e, Answer: Answer{Generation: g.Number}}, nil
 	case Ready, Failed, Rejected:
+		if g.Awaiting() {
+			return Transition{}, e.refuse(Conflict, "register a new generation that adopts them",
+				"generation %d never found the instances that it was to adopt", g.Number)
+		}
 		c := e.change(cmd.Actor, now)
 		c.startValidation(g.Number, "asked to validate")
 		return c.done(Answer{Generation: g.Number, Changed: true}), nil

@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,9 @@ func (e Environment) SetWeights(cmd WeightsCommand, now time.Time) (Transition, 
 	}
 	if sameWeights(cmd.Weights, e.Weights) {
 		return Transition{After: e, Answer: Answer{Revision: e.Revision, Generation: e.Live}}, nil
+	}
+	if r := e.undividedRefusal(cmd.Weights); r != nil {
+		return Transition{}, r
 	}
 	if other != 0 {
 		g, err := e.target(other)
@@ -71,6 +75,20 @@ func (e Environment) weightsPartner(weights Weights) (int, error) {
 			"weights by hand never give everything to a generation that is not live")
 	}
 	return other, nil
+}
+
+// undividedRefusal names a router that could not follow the shares; nil when there is none.
+func (e Environment) undividedRefusal(weights Weights) *Refusal {
+	if len(weights.Numbers()) < 2 {
+		return nil
+	}
+	for _, name := range e.Spec.Routers {
+		if slices.Contains(e.Undivided, name) {
+			return e.refuse(Conflict, "promote the generation, or leave the router out of the environment",
+				"router %s gives all traffic to one generation and cannot share it", name)
+		}
+	}
+	return nil
 }
 
 func (e Environment) partnerBlocks(g Generation, share int, now time.Time) error {

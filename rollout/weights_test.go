@@ -167,3 +167,15 @@ func TestWeights_ShareTakenAwayIsNamedWithZero(t *testing.T) {
 		t.Errorf("weightless since %d", g.UnweightedRevision)
 	}
 }
+
+// A router that gives all traffic to one generation cannot follow shares: they are refused before anything is moved.
+func TestWeights_UndividedRouter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.live()
+	n := w.ready()
+	w.e.Undivided = []string{"dns", Builtin}
+	w.refused(Conflict)(w.weights(Weights{1: 90, n: 10}))
+	w.e.Undivided = []string{"dns"} // which the environment does not have
+	w.changes(w.weights(Weights{1: 90, n: 10}))
+}

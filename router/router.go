@@ -14,7 +14,8 @@ import (
 type Router interface {
 	// Stage makes the generation's groups known at weight 0, or updates how they are checked. Route says hosts and
 	// health questions. The groups of a number never change, but a number taken out by Remove may come back; and a
-	// database that was restored may give one out again: its groups replace those that have no weight.
+	// database that was restored may give one out again: its groups replace those that have no weight on the node, or
+	// that have it in the route too. Others serve on, and that is an error.
 	Stage(ctx context.Context, fence Fence, route rollout.Route, generation rollout.Generation) error
 	// Apply makes the node do what the route says, in one atomic change, and makes it durable before it returns. It
 	// answers ErrStale and changes nothing when the node is already at a higher revision; the same revision
@@ -22,7 +23,9 @@ type Router interface {
 	// ErrNotStaged. In these cases nothing changes, but that what serves is made durable where it was not yet.
 	Apply(ctx context.Context, fence Fence, route rollout.Route) error
 	// Observe reads what the node does now in the environment. An environment that the node does not know is a receipt
-	// at revision 0 without weights. A node that can be read and is not well says so in the receipt's Error.
+	// at revision 0 without weights. A node that can be read and is not well says so in the receipt's Error. What a
+	// restart would lose does not count: then Revision and weights are those that it would find, Fence is the revision
+	// that serves, and Error says so.
 	Observe(ctx context.Context, environment string) (Observation, error)
 	// Remove forgets the generation. It is ErrInUse while the generation has weight or is live or previous.
 	// Removing what is not there is no error.

@@ -136,6 +136,9 @@ func environmentOf(e rollout.Environment) (api.Environment, error) {
 		Live: number(e.Live), Previous: number(e.Previous), Revision: e.Revision, Automation: automationOf(e.Hold), Lock: lockOf(e.Lock),
 		Deleting: e.DeletingAt != nil,
 	}
+	if e.Trouble != nil {
+		out.RegistryTrouble = &api.RegistryTrouble{Detail: e.Trouble.Detail, Since: e.Trouble.Since}
+	}
 	if e.Promotion != nil {
 		p := promotionOf(*e.Promotion)
 		out.Promotion = &p

@@ -160,7 +160,7 @@ func healthOf(e rollout.Environment, generation int) api.Health {
 	out := api.Health{}
 	for _, r := range e.Readings {
 		if r.Generation == generation {
-			out[r.Service] = api.HealthCount{Healthy: r.Healthy, Total: r.Total, At: r.At, Detail: text(r.Detail)}
+			out[r.Service] = api.HealthCount{Healthy: r.Healthy, Total: r.Total, At: r.At, Detail: text(r.Detail), Drift: text(r.Drift), Mismatched: number(r.Mismatched)}
 		}
 	}
 	return out
@@ -209,7 +209,7 @@ func groupsOf(groups []rollout.Group) []api.Group {
 			}
 			instances = append(instances, shown)
 		}
-		out = append(out, api.Group{Service: group.Service, Instances: instances})
+		out = append(out, api.Group{Service: group.Service, Instances: instances, Consul: adoptionOf(group.Consul)})
 	}
 	return out
 }
@@ -217,11 +217,11 @@ func groupsOf(groups []rollout.Group) []api.Group {
 func groupsFrom(groups []api.Group) []rollout.Group {
 	out := make([]rollout.Group, 0, len(groups))
 	for _, group := range groups {
-		instances := make([]rollout.Instance, 0, len(group.Instances))
+		var instances []rollout.Instance
 		for _, in := range group.Instances {
 			instances = append(instances, rollout.Instance{ID: in.Id, Address: in.Address, Port: in.Port, Meta: given(in.Meta)})
 		}
-		out = append(out, rollout.Group{Service: group.Service, Instances: instances})
+		out = append(out, rollout.Group{Service: group.Service, Instances: instances, Consul: adoptionFrom(group.Consul)})
 	}
 	return out
 }

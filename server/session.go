@@ -94,7 +94,7 @@ func (s *server) openSession(c *call, p *page, r *http.Request) error {
 	c.session = &session{id: id, secret: cookie.Value, data: context.WithoutCancel(data)}
 	c.caller = callerOf(t)
 	s.touch(token)
-	if !p.quiet && !p.stream {
+	if p.kept || !p.quiet && !p.stream {
 		s.note("session "+id, func(ctx context.Context) error { return s.sessionData.Touch(ctx, cookie.Value) })
 	}
 	return nil

@@ -113,19 +113,41 @@ func TestSession_Quiet(t *testing.T) {
 	w := newWorld(t, false)
 	w.environment("shop")
 	b := w.signedIn(Viewer)
-	w.until(func() bool { return w.seen() != "" }, func() string { return "no session" })
-	for _, sql := range []string{"ALTER TABLE session DISABLE TRIGGER session_guard",
-		"UPDATE session SET seen_at = seen_at - interval '1 hour'", "ALTER TABLE session ENABLE TRIGGER session_guard"} {
-		w.sql(sql)
-	}
-	before := w.seen()
+	before := w.unusedFor("1 hour")
 	b.open("/start/steps?environment=shop")
+	b.open("/live?poll=1")
 	w.server.background.Wait()
 	if w.seen() != before {
 		t.Error("a page that asks by itself counts as use")
 	}
 	b.open("/fleet")
 	w.until(func() bool { return w.seen() != before }, func() string { return "the use is not recorded" })
+}
+
+// TestSession_OfAWall: nobody has a hand on the screen, so that following it is its use.
+func TestSession_OfAWall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	b := w.signedIn(Viewer)
+	before := w.unusedFor("1 hour")
+	b.watch("/wall/live", "").beats(1)
+	w.until(func() bool { return w.seen() != before }, func() string { return "a wall that is followed is not in use" })
+	before = w.unusedFor("1 hour")
+	w.server.tokens.mu.Lock()
+	clear(w.server.tokens.touched)
+	w.server.tokens.mu.Unlock()
+	w.until(func() bool { return w.seen() != before }, func() string { return "a wall that goes on being followed is not in use" })
+}
+
+// unusedFor moves the last use of the one session back, and returns when that is now.
+func (w *world) unusedFor(span string) (seen string) {
+	w.t.Helper()
+	w.until(func() bool { return w.seen() != "" }, func() string { return "no session" })
+	for _, sql := range []string{"ALTER TABLE session DISABLE TRIGGER session_guard",
+		"UPDATE session SET seen_at = seen_at - interval '" + span + "'", "ALTER TABLE session ENABLE TRIGGER session_guard"} {
+		w.sql(sql)
+	}
+	return w.seen()
 }
 
 // seen is when the one session was seen.

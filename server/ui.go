@@ -17,7 +17,9 @@ type page struct {
 	open         bool // nobody has to be signed in; there is no action
 	still        bool // open, and the same for everybody: the database is not asked who comes
 	stream       bool // answers without end
+	long         bool // reads everything, and may take its time
 	quiet        bool // asked for by a page itself: does not keep a session from becoming idle
+	kept         bool // does so all the same: nobody has a hand on the screen that shows it
 }
 
 // pages is every route of the UI.

@@ -22,7 +22,7 @@ func (s *server) environmentActions(caller Caller, e rollout.Environment, now ti
 		Promote:  map[int]web.Action{}, RollbackTo: map[int]web.Action{}, Validate: map[int]web.Action{},
 		Retire: map[int]web.Action{}, Keep: map[int]web.Action{},
 	}
-	out.Delete.Danger = true
+	out.Edit.Page, out.Delete.Danger = true, true
 	if e.Lock == nil {
 		out.Lock = o.offer("lock.set", "Lock", "/lock", o.deleting())
 	} else {

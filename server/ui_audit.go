@@ -61,6 +61,10 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request) error {
 	var view web.Audit
 	var filter store.AuditFilter
 	view.Filter, filter, view.Wrong = auditFilter(caller, r.URL.Query())
+	view.Verify = web.Action{Label: "Verify", Href: verifyPath(view.Filter.Environment), Page: true}
+	if view.Verify.Enabled = Can(caller, "audit.verify", view.Filter.Environment); !view.Verify.Enabled {
+		view.Verify.Why = roleWhy(caller, "audit.verify")
+	}
 	status := http.StatusOK
 	if view.Wrong != "" {
 		status = http.StatusUnprocessableEntity
@@ -68,6 +72,13 @@ func (s *server) showAudit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writePage(w, r, status, web.AuditPage(s.page(r, "Audit log", "audit"), view))
+}
+
+func verifyPath(environment string) string {
+	if environment == "" {
+		return "/audit/verify"
+	}
+	return "/audit/verify?" + url.Values{"environment": {environment}}.Encode()
 }
 
 func (s *server) fillAudit(r *http.Request, caller Caller, filter store.AuditFilter, view *web.Audit) error {

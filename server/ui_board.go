@@ -39,6 +39,7 @@ type board struct {
 	mu       sync.Mutex // held shortly: the hub waits for it
 	known    map[string]*standing
 	nodes    []rollout.Node
+	removed  []rollout.Node
 	lookedAt time.Time // by the database's clock
 	look     time.Time // the same moment by this process's clock; zero before the first
 	failed   time.Time // the last look that failed; zero when one succeeded since
@@ -66,6 +67,7 @@ type standing struct {
 type watcher struct {
 	environment string
 	wake        chan struct{}
+	switched    chan struct{} // besides: traffic was moved
 }
 
 // newBoard makes a board that hears what the hub tells for as long as the process lives.
@@ -79,7 +81,7 @@ func newBoard(s *server) *board {
 
 // watch makes the board follow what happens until done is called: the first watcher starts that, the last ends it.
 func (b *board) watch(environment string) (w *watcher, done func()) {
-	w = &watcher{environment: environment, wake: make(chan struct{}, 1)}
+	w = &watcher{environment: environment, wake: make(chan struct{}, 1), switched: make(chan struct{}, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.watchers[w] = struct{}{}
@@ -108,12 +110,11 @@ func (b *board) heard(name string, e *rollout.Environment) {
 		signal(b.woken)
 		return
 	}
-	b.takeLocked(*e)
-	b.wakeLocked(name)
+	b.wakeLocked(name, b.takeLocked(*e))
 }
 
-// takeLocked notes an environment, unless it is older than what is known.
-func (b *board) takeLocked(e rollout.Environment) {
+// takeLocked notes an environment, unless it is older than what is known. It says whether its traffic was moved.
+func (b *board) takeLocked(e rollout.Environment) (switched bool) {
 	b.changes++
 	at := b.known[e.Name]
 	switch {
@@ -121,13 +122,18 @@ func (b *board) takeLocked(e rollout.Environment) {
 		delete(b.known, e.Name)
 	case at == nil || at.e.Version <= e.Version:
 		b.known[e.Name] = &standing{e: e, version: b.changes, heard: b.Clock.Now()}
+		return at != nil && at.e.Revision != e.Revision
 	}
+	return false
 }
 
-func (b *board) wakeLocked(name string) {
+func (b *board) wakeLocked(name string, switched bool) {
 	for w := range b.watchers {
-		if w.environment == "" || name == "" || w.environment == name {
-			signal(w.wake)
+		if w.environment != "" && name != "" && w.environment != name {
+			continue
+		}
+		if signal(w.wake); switched {
+			signal(w.switched)
 		}
 	}
 }
@@ -162,7 +168,7 @@ func (b *board) follow(ctx context.Context) {
 func (b *board) wakeAll() {
 	b.mu.Lock()
 	b.tick++
-	b.wakeLocked("")
+	b.wakeLocked("", false)
 	known := len(b.known)
 	b.mu.Unlock()
 	b.drawing.forget(known)
@@ -194,8 +200,7 @@ func (b *board) load(ctx context.Context, names []string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, e := range list {
-		b.takeLocked(e)
-		b.wakeLocked(e.Name)
+		b.wakeLocked(e.Name, b.takeLocked(e))
 	}
 	return nil
 }
@@ -246,7 +251,7 @@ func (b *board) lookAt(ctx context.Context, began time.Time) error {
 		at.e.Nodes = ofRouters(pulse.Nodes, at.e.Spec.Routers)
 		at.e.Readings = newest(at.e.Readings, pulse.Readings[name])
 	}
-	b.nodes, b.lookedAt, b.look, b.failed = pulse.Nodes, pulse.At, began, time.Time{}
+	b.nodes, b.removed, b.lookedAt, b.look, b.failed = pulse.Nodes, pulse.Removed, pulse.At, began, time.Time{}
 	return nil
 }
 
@@ -291,6 +296,7 @@ func newest(have, read []rollout.Reading) []rollout.Reading {
 type seen struct {
 	standings []standing     // by name
 	nodes     []rollout.Node // of all routers
+	removed   []rollout.Node // taken out
 	now       time.Time      // what pages are drawn for, by the database's clock
 	at        time.Time      // of the last look
 	age       time.Duration  // since then
@@ -301,7 +307,7 @@ type seen struct {
 func (b *board) see(caller Caller, name string) seen {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := seen{nodes: b.nodes, at: b.lookedAt, now: b.lookedAt, age: b.Clock.Since(b.look), tick: b.tick}
+	out := seen{nodes: b.nodes, removed: b.removed, at: b.lookedAt, now: b.lookedAt, age: b.Clock.Since(b.look), tick: b.tick}
 	if out.age <= stillAfter {
 		out.now = b.lookedAt.Add(out.age)
 	}

@@ -52,11 +52,11 @@ func (s *server) showEditor(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case e.form != nil:
-		e.values, err = editorTree(e.form, e.loaded(), !strings.HasSuffix(e.form.Get("step"), "json") && e.form.Get("step") != "save")
-		if err != nil {
-			return err
-		}
 		e.notice = "This is what you had typed when your session ended. Nothing of it was saved."
+		e.values, err = editorTree(e.form, e.loaded(), !fromJSON(e.form.Get("step")))
+		if err != nil {
+			return s.unreadableJSON(w, r, http.StatusOK, e, err)
+		}
 	case r.URL.Query().Get("version") != "":
 		if err := s.loadVersion(r, e); err != nil {
 			return err
@@ -138,9 +138,9 @@ func (s *server) edit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	step := r.PostForm.Get("step")
-	fromJSON := slices.Contains([]string{"review-json", "sync-json", "save", "back"}, step)
-	if e.values, err = editorTree(r.PostForm, e.loaded(), !fromJSON); err != nil {
-		return s.unreadableJSON(w, r, e, err)
+	if e.values, err = editorTree(r.PostForm, e.loaded(), !fromJSON(step)); err != nil {
+		callOf(r.Context()).failure = err
+		return s.unreadableJSON(w, r, http.StatusUnprocessableEntity, e, err)
 	}
 	switch {
 	case step == "review-form", step == "review-json":
@@ -166,8 +166,13 @@ func (s *server) edit(w http.ResponseWriter, r *http.Request) error {
 	return s.writeEditor(w, r, http.StatusOK, e)
 }
 
-// unreadableJSON shows the editor with the text as it was typed.
-func (s *server) unreadableJSON(w http.ResponseWriter, r *http.Request, e *editing, err error) error {
+// fromJSON says whether a step goes by the JSON alone, and not by the form beside it.
+func fromJSON(step string) bool {
+	return slices.Contains([]string{"review-json", "sync-json", "save", "back"}, step)
+}
+
+// unreadableJSON shows the editor with everything as it was typed: the text, and the form.
+func (s *server) unreadableJSON(w http.ResponseWriter, r *http.Request, status int, e *editing, err error) error {
 	if !isRefusal(err, rollout.InvalidRequest) {
 		return err
 	}
@@ -175,23 +180,25 @@ func (s *server) unreadableJSON(w http.ResponseWriter, r *http.Request, e *editi
 	if err := json.Unmarshal(e.loaded(), &e.values); err != nil {
 		return err
 	}
-	overlay(e.values, r.PostForm)
+	if e.form.Has("services") { // the form was there
+		overlay(e.values, e.form)
+	}
 	view, viewErr := s.editor(r, e)
 	if viewErr != nil {
 		return viewErr
 	}
-	view.JSON.Value, view.JSON.Error = r.PostForm.Get("json"), jsonFault(r.PostForm.Get("json"))
-	callOf(r.Context()).failure = err
-	return s.writeEditorView(w, r, http.StatusUnprocessableEntity, view)
+	text := e.form.Get("json")
+	view.JSON.Value, view.JSON.Error = text, jsonFault(text)
+	return s.writeEditorView(w, r, status, view)
 }
 
 func jsonFault(text string) string {
 	var syntax *json.SyntaxError
 	if err := json.Unmarshal([]byte(text), &tree{}); errors.As(err, &syntax) {
 		line := strings.Count(text[:min(int(syntax.Offset), len(text))], "\n") + 1
-		return fmt.Sprintf("line %d: %s", line, syntax.Error())
+		return fmt.Sprintf("line %d: %s. Mend it, or empty this field to go by the form", line, syntax.Error())
 	}
-	return "must be one JSON object"
+	return "must be one JSON object. Mend it, or empty this field to go by the form"
 }
 
 // parseEdited reads what was edited by the rules of the API, and lists what is wrong.

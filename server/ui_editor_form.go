@@ -21,17 +21,16 @@ const maxFormServices = 64
 // tree is JSON as encoding/json reads it into any.
 type tree = map[string]any
 
-// editorTree is what the editor holds now: the JSON, with the form's values in place of those that it has.
+// editorTree is what the editor holds now: the JSON, with the form's values in place of those that it has. JSON that
+// cannot be read is refused, since what was typed there would be lost; only an empty one stands for what was loaded.
 func editorTree(form url.Values, loaded []byte, withForm bool) (tree, error) {
+	text := []byte(form.Get("json"))
+	if withForm && strings.TrimSpace(form.Get("json")) == "" {
+		text = loaded
+	}
 	out := tree{}
-	if err := json.Unmarshal([]byte(form.Get("json")), &out); err != nil || out == nil {
-		if !withForm {
-			return nil, invalid("/json", "is not one JSON object")
-		}
-		out = tree{}
-		if err := json.Unmarshal(loaded, &out); err != nil {
-			return nil, err
-		}
+	if err := json.Unmarshal(text, &out); err != nil || out == nil {
+		return nil, invalid("/json", "is not one JSON object")
 	}
 	if withForm {
 		overlay(out, form)

@@ -125,6 +125,14 @@ func TestEditor_BothSides(t *testing.T) {
 	if f := b.fields(editor); f.Get("services.0.name") != "backend" || f.Get("services") != "2" {
 		t.Errorf("%v", f)
 	}
+	for _, step := range []string{"sync-form", "review-form", "add-service", "remove-service-0"} {
+		b.script = step == "sync-form"
+		b.submit(editor, "step", step, "json", `{"services": [`, "retention.keep_for", "77m")
+		if b.wants("line 1", "77m"); !strings.Contains(b.fields(editor).Get("json"), `{"services": [`) {
+			t.Errorf("%s loses the text that cannot be read", step)
+		}
+	}
+	b.script = true
 	b.submit(editor, "step", "sync-json", "json", `{"services": [`)
 	b.wants("line 1", "backend")
 	if !strings.Contains(b.fields(editor).Get("json"), `{"services": [`) {

@@ -30,9 +30,10 @@ func (s *server) showEnvironmentPage(w http.ResponseWriter, r *http.Request) err
 	if err != nil {
 		return err
 	}
+	s.board.measure(r.Context(), at.e)
 	var view web.Environment
 	mark := s.board.drawing.together(func() {
-		view = s.board.sidesLocked(r.Context(), caller, at, now).view
+		view = s.board.sidesLocked(caller, at, now).view
 		s.board.lineLocked(caller, at, now, view, past)
 	})
 	p := s.livePage(r, at.e.Name, "environments", streamPath("/environments/"+at.e.Name+"/live", "", s.board.mark(mark, present)), now)
@@ -65,7 +66,8 @@ func (s *server) followEnvironment(w http.ResponseWriter, r *http.Request) error
 				return s.board.goneParts(), nil
 			}
 			at := now.standings[0]
-			shown := s.board.sidesLocked(ctx, caller, at, now)
+			s.board.measureBeside(at.e)
+			shown := s.board.sidesLocked(caller, at, now)
 			return shown.parts, func() (parts []part) {
 				past, err := s.board.history(ctx, at.e)
 				if err == nil { // else the page keeps what it has, and its age

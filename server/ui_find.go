@@ -99,11 +99,12 @@ func (f *finder) environment(s *server, caller Caller, e rollout.Environment, no
 	actions := s.environmentActions(caller, e, now)
 	act := func(a web.Action, rank int) {
 		if a.Offered() && a.Enabled {
-			dialog := !strings.HasSuffix(a.Href, "/edit")
-			f.add(web.Entry{Kind: "action", Label: a.Label, Hint: e.Name, Href: a.Href, Dialog: dialog}, e.Name+" "+a.Label, rank)
+			f.add(web.Entry{Kind: "action", Label: a.Label, Hint: e.Name, Href: a.Href, Dialog: !a.Page}, e.Name+" "+a.Label, rank)
 		}
 	}
 	act(actions.Rollback, 1)
+	f.add(web.Entry{Kind: "page", Label: "Switches", Hint: e.Name, Href: path + "/switches"}, e.Name+" switches history", 6)
+	f.add(web.Entry{Kind: "page", Label: "Versions of its settings", Hint: e.Name, Href: path + "/versions"}, e.Name+" versions settings", 6)
 	for _, a := range []web.Action{actions.Weights, actions.Lock, actions.Unlock, actions.ReleaseAutomation, actions.Edit, actions.Delete} {
 		act(a, 4)
 	}
@@ -141,7 +142,7 @@ func (f *finder) places(caller Caller) {
 		action            Action
 	}{
 		{"Environments", "everything at a glance", "/", "environment.list"}, {"Fleet", "load balancer nodes", "/fleet", "router.list"},
-		{"Audit", "what happened, and who did it", "/audit", "event.list"}, {"Tokens", "who may call", "/tokens", "token.list"},
+		{"Audit", "what happened, and who did it", "/audit", "event.list"}, {"Verify the audit log", "", "/audit/verify", "audit.verify"}, {"Tokens", "who may call", "/tokens", "token.list"},
 		{"Sessions", "who is signed in", "/sessions", "session.list"}, {"New environment", "", "/new-environment", "environment.create"},
 		{"New token", "", "/tokens/new", "token.create"}, {"Wall", "a screen for the wall", "/wall", "environment.list"},
 		{"API", "the contract, to read and try", "/docs", "environment.list"}, {"Keys", "shortcuts", "/keys", "environment.list"},

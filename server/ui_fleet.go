@@ -5,45 +5,68 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"viridian/rollout"
+	"viridian/server/api"
 	"viridian/web"
 )
+
+// maxRemoved bounds how many nodes are listed that were taken out.
+const maxRemoved = 20
 
 // fleet is every node, and what it does in the environments that the caller may see.
 func (s *server) fleet(caller Caller, now seen) web.Fleet {
 	var out web.Fleet
-	for _, n := range now.nodes {
-		i := slices.IndexFunc(out.Routers, func(r web.RouterView) bool { return r.Name == n.Router })
-		if i < 0 {
-			out.Routers = append(out.Routers, web.RouterView{Name: n.Router, Driver: s.driverOf(n.Router)})
-			i = len(out.Routers) - 1
+	routers := map[string]int{}
+	router := func(name string) *web.RouterView {
+		i, known := routers[name]
+		if !known {
+			i = len(out.Routers)
+			routers[name] = i
+			out.Routers = append(out.Routers, s.routerView(name))
 		}
-		out.Routers[i].Nodes = append(out.Routers[i].Nodes, s.nodeView(caller, n, now))
+		return &out.Routers[i]
 	}
-	if len(out.Routers) == 0 {
-		out.Routers = []web.RouterView{{Name: rollout.Builtin, Driver: rollout.Builtin}}
+	for _, name := range s.Service.Routers() {
+		router(name)
+	}
+	for _, n := range now.nodes {
+		r := router(n.Router)
+		r.Nodes = append(r.Nodes, s.nodeView(caller, n, now))
+	}
+	for _, n := range now.removed {
+		if r := router(n.Router); len(r.Removed) < maxRemoved {
+			r.Removed = append(r.Removed, web.NodeView{Router: n.Router, Name: n.Name, Incarnation: n.Incarnation, State: "removed", SeenAt: seenAt(n)})
+		}
 	}
 	slices.SortFunc(out.Routers, func(a, b web.RouterView) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-// driverOf is the driver of a router; empty for one that is not in the configuration of this replica.
-func (s *server) driverOf(router string) string {
-	if router == rollout.Builtin {
-		return rollout.Builtin
+// routerView is a router without its nodes, as the API tells it.
+func (s *server) routerView(name string) web.RouterView {
+	r := s.router(name, nil, time.Time{})
+	return web.RouterView{Name: name, Driver: r.Driver, Required: string(r.Required), Grade: string(r.Grade)}
+}
+
+// seenAt is when a node was heard of; zero for never.
+func seenAt(n rollout.Node) time.Time {
+	if !n.EverSeen() {
+		return time.Time{}
 	}
-	return s.Service.Fleets[router].Driver
+	return n.SeenAt
 }
 
 func (s *server) nodeView(caller Caller, n rollout.Node, now seen) web.NodeView {
-	out := web.NodeView{Router: n.Router, Name: n.Name, Incarnation: n.Incarnation, Version: n.Version, SeenAt: n.SeenAt, State: "ready",
+	shown := s.nodeOf(n, now.now)
+	out := web.NodeView{Router: n.Router, Name: n.Name, Incarnation: n.Incarnation, Version: n.Version, SeenAt: seenAt(n), State: string(shown.State), Error: shown.Error,
 		Remove: web.Action{Label: "Take out", Href: "/routers/" + n.Router + "/nodes/" + n.Name + "/remove", Enabled: Can(caller, "node.remove", ""), Danger: true}}
-	if !out.Remove.Enabled {
+	switch {
+	case !out.Remove.Enabled:
 		out.Remove.Why = roleWhy(caller, "node.remove")
-	}
-	if now.now.Sub(n.SeenAt) > s.Store.Timing().Silence {
-		out.State = "unreachable"
+	case shown.State == api.NodeStateReady:
+		out.Remove.Enabled, out.Remove.Why = false, "it is there: stop it first"
 	}
 	for _, at := range now.standings {
 		if !slices.Contains(at.e.Spec.Routers, n.Router) {
@@ -51,12 +74,12 @@ func (s *server) nodeView(caller Caller, n rollout.Node, now seen) web.NodeView 
 		}
 		v := viewed{e: at.e, now: now.now}
 		v.e.Nodes = []rollout.Node{n}
-		receipt := v.receipts()[0]
-		if receipt.State == rollout.InSync {
-			out.InSync++
-			continue
+		one := web.NodeEnvironment{Environment: at.e.Name, Receipt: v.receipts()[0], Decided: at.e.Revision}
+		if one.Receipt.State == rollout.InSync {
+			out.InSync = append(out.InSync, one)
+		} else {
+			out.Apart = append(out.Apart, one)
 		}
-		out.Apart = append(out.Apart, web.NodeEnvironment{Environment: at.e.Name, Receipt: receipt, Decided: at.e.Revision})
 	}
 	return out
 }

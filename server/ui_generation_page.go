@@ -88,8 +88,9 @@ func (s *server) fillPresent(ctx context.Context, caller Caller, d *detail, at s
 	if present, ok := at.e.Generation(g.Number); ok {
 		g = present
 	}
-	s.board.drawing.together(func() { d.Environment = s.board.sidesLocked(ctx, caller, at, now).view })
-	v := viewed{e: at.e, now: now.now, actions: d.Environment.Actions, traffic: s.board.trafficOf(ctx, at.e)}
+	s.board.measure(ctx, at.e)
+	s.board.drawing.together(func() { d.Environment = s.board.sidesLocked(caller, at, now).view })
+	v := viewed{e: at.e, now: now.now, actions: d.Environment.Actions, traffic: s.board.trafficOf(at.e.Name)}
 	d.Generation = v.generation(g)
 	for i := range d.Groups {
 		for _, h := range d.Generation.Health {

@@ -32,7 +32,7 @@ func (s *server) guardPage(p *page) http.Handler {
 			return
 		}
 		if err == nil {
-			ctx, cancel := s.pageContext(p, r)
+			ctx, cancel := s.pageContext(p, w, r)
 			defer cancel()
 			err = p.handler(w, r.WithContext(ctx))
 		}
@@ -107,9 +107,13 @@ func readable(w http.ResponseWriter, r *http.Request) error {
 }
 
 // pageContext bounds the time of a page.
-func (s *server) pageContext(p *page, r *http.Request) (context.Context, context.CancelFunc) {
+func (s *server) pageContext(p *page, w http.ResponseWriter, r *http.Request) (context.Context, context.CancelFunc) {
 	if p.stream {
 		return context.WithCancel(r.Context())
+	}
+	if p.long {
+		s.extend(w, longTime)
+		return context.WithTimeout(r.Context(), longTime)
 	}
 	return context.WithTimeout(r.Context(), readTime)
 }

@@ -81,7 +81,7 @@ func (s *server) showOverview(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	v, scenes, mark := o.shown(now)
-	v.Create = web.Action{Label: "New environment", Href: "/new-environment", Enabled: Can(o.caller, "environment.create", "")}
+	v.Create = web.Action{Label: "New environment", Href: "/new-environment", Page: true, Enabled: Can(o.caller, "environment.create", "")}
 	if !v.Create.Enabled {
 		v.Create.Why = roleWhy(o.caller, "environment.create")
 	}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"context"
 
 	"github.com/a-h/templ"
 
@@ -27,9 +26,9 @@ func (b *board) tileLocked(caller Caller, at standing, now seen) scene {
 }
 
 // sidesLocked draws the parts of an environment's page that are about the present.
-func (b *board) sidesLocked(ctx context.Context, caller Caller, at standing, now seen) scene {
+func (b *board) sidesLocked(caller Caller, at standing, now seen) scene {
 	return b.drawing.drawLocked(sceneKey{at.e.Name, onItsPage, caller.Role}, at.version, now.tick, func() (web.Environment, []sketch) {
-		v := b.environmentView(caller, at.e, now.now, b.trafficOf(ctx, at.e))
+		v := b.environmentView(caller, at.e, now.now, b.trafficOf(at.e.Name))
 		return v, []sketch{
 			{"head", false, web.EnvironmentHead(v)}, {"rollback", false, web.RollbackStrip(v)}, {"route", false, web.RoutePanel(v)},
 			{"side-blue-state", false, web.SideState(v.Blue)}, {"side-green-state", false, web.SideState(v.Green)},

@@ -15,8 +15,10 @@ import (
 
 const (
 	// liveGap is the time between messages to one page while changes come faster than that: then they go together.
-	// After a quiet time two go out at once, so that no change of numbers holds up a switch.
+	// After a quiet time two go out at once, so that a reader is not late by a change of numbers.
 	liveGap = 250 * time.Millisecond
+	// liveHurry is how far a switch may go ahead of that: it is what people wait for.
+	liveHurry = time.Second
 	// livePace is how many bytes a second a page is given on the long run, so that it does not keep a browser busy that
 	// shows many environments; and liveLongest how long it waits at most for that.
 	livePace    = 400_000
@@ -30,6 +32,7 @@ const (
 // livePage is what is live on one kind of page.
 type livePage struct {
 	environment string // the one that it is about; empty for all
+	kept        bool   // reading it is using the session
 	// shape names the list of things that are on the page. A page of another shape is drawn as a whole. It is called
 	// under the lock of the drawing.
 	shape func(now seen) string
@@ -57,6 +60,7 @@ type liveStream struct {
 	have   int64             // the page came with all parts up to this one
 	shape  string            // that the page has
 	next   time.Time         // when the next message with parts would go if they went evenly
+	hurry  bool              // the next one shows a switch
 }
 
 // answer is the whole of a poll.
@@ -121,7 +125,7 @@ func (l *liveStream) pause(r *http.Request, watcher *watcher, beat, auth clockwo
 	for {
 		select {
 		case <-watcher.wake:
-			return false, l.gap(r)
+			return false, l.gap(r, watcher)
 		case <-beat.Chan():
 			return true, true
 		case <-auth.Chan():
@@ -137,33 +141,45 @@ func (l *liveStream) pause(r *http.Request, watcher *watcher, beat, auth clockwo
 }
 
 // gap waits until another message may go.
-func (l *liveStream) gap(r *http.Request) bool {
-	rest := l.next.Add(-liveGap).Sub(l.Clock.Now())
-	if rest <= 0 {
-		return true
-	}
-	timer := l.Clock.NewTimer(rest)
+func (l *liveStream) gap(r *http.Request, watcher *watcher) bool {
+	timer := l.Clock.NewTimer(l.rest())
 	defer timer.Stop()
-	select {
-	case <-timer.Chan():
-		return true
-	case <-r.Context().Done():
-	case <-l.running.Done():
+	for {
+		select {
+		case <-watcher.switched:
+			l.hurry = true
+			timer.Reset(l.rest())
+		case <-timer.Chan():
+			return true
+		case <-r.Context().Done():
+			return false
+		case <-l.running.Done():
+			return false
+		}
 	}
-	return false
+}
+
+// rest is how long the next message has to wait.
+func (l *liveStream) rest() time.Duration {
+	rest := max(l.next.Add(-liveGap).Sub(l.Clock.Now()), 0) // before the first message, next is ages ago
+	if l.hurry {
+		rest -= liveHurry
+	}
+	return max(rest, 0)
 }
 
 // mayRead says whether the reader is still signed in, with a session and a token that have not ended. A database that
 // does not answer keeps nobody out.
 func (l *liveStream) mayRead(r *http.Request) bool {
 	again := &call{}
-	err := l.openSession(again, &page{stream: true}, r)
+	err := l.openSession(again, &page{stream: true, kept: l.page.kept}, r)
 	return err != nil || again.session != nil
 }
 
 // step sends what has changed, and a beat with it or when one is due.
 func (l *liveStream) step(ctx context.Context, w http.ResponseWriter, connection *http.ResponseController, beating bool) error {
 	now := l.board.see(l.caller, l.page.environment)
+	l.hurry = false
 	parts, later, mark := l.take(ctx, now)
 	text := l.changed(parts)
 	if later != nil {

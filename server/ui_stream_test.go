@@ -284,6 +284,47 @@ func TestLive_Coalesces(t *testing.T) {
 	}
 }
 
+// TestLive_SwitchGoesAhead of the time that a page is given between messages: the quickest of some, since a machine may
+// be busy, and without that none would come before.
+func TestLive_SwitchGoesAhead(t *testing.T) {
+	t.Parallel()
+	w, all := quiet(t, "shop")
+	b := w.signedIn(Viewer)
+	b.open("/environments/shop")
+	l := b.watch(b.streamPath(), "")
+	l.beats(1)
+	e := all["shop"]
+	quickest := time.Hour
+	for i := range 5 {
+		for k := range 3 { // as many as go at once, and one more
+			w.publish(&e, remark(fmt.Sprintf("change %d.%d.", i, k)))
+			l.until(fmt.Sprintf("change %d.%d.", i, k))
+		}
+		began := time.Now()
+		w.publish(&e, func(e *rollout.Environment) { e.Revision++ })
+		parts := l.until(fmt.Sprintf("revision %d<", e.Revision))
+		quickest = min(quickest, parts[len(parts)-1].at.Sub(began))
+	}
+	if quickest > liveGap/2 {
+		t.Errorf("a switch is shown after %v at best", quickest)
+	}
+}
+
+// TestLive_BeginsWithASwitch: it may be the first thing that a page is told.
+func TestLive_BeginsWithASwitch(t *testing.T) {
+	t.Parallel()
+	w, all := quiet(t, "shop")
+	b := w.signedIn(Viewer)
+	e := all["shop"]
+	for range 8 { // which of two signals is taken first is up to chance
+		b.open("/environments/shop")
+		l := b.watch(b.streamPath(), "")
+		l.beats(1)
+		w.publish(&e, func(e *rollout.Environment) { e.Revision++ })
+		l.until(fmt.Sprintf("revision %d<", e.Revision))
+	}
+}
+
 // TestLive_DrawsOnceForTheSameRights.
 func TestLive_DrawsOnceForTheSameRights(t *testing.T) {
 	t.Parallel()

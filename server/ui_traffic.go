@@ -29,32 +29,64 @@ const meterPatience = 300 * time.Millisecond
 
 type meterReading struct {
 	step    int64
+	asking  bool // somebody does
 	traffic map[int]*web.Traffic
 }
 
-// trafficOf is the traffic of each generation as the routers that can be asked from here counted it; nil
-// when they cannot.
-func (b *board) trafficOf(ctx context.Context, e rollout.Environment) map[int]*web.Traffic {
-	to := b.Clock.Now().UTC().Truncate(trafficStep)
-	step := to.Unix()
+// trafficOf is the traffic of each generation as it was measured last; nil when that is not known.
+func (b *board) trafficOf(environment string) map[int]*web.Traffic {
 	b.meter.mu.Lock()
 	defer b.meter.mu.Unlock()
-	if at, ok := b.meter.read[e.Name]; ok && at.step == step {
-		return at.traffic
+	return b.meter.read[environment].traffic
+}
+
+// measure asks the routers that can be asked from here what they counted. It is done once in a step for all who look,
+// and nobody waits who holds the lock of the drawing: a node that does not answer would hold up every page. It says
+// whether there is something new.
+func (b *board) measure(ctx context.Context, e rollout.Environment) bool {
+	to := b.Clock.Now().UTC().Truncate(trafficStep)
+	if !b.beginMeasuring(e.Name, to.Unix()) {
+		return false
 	}
-	from := to.Add(-trafficPoints * trafficStep)
 	ctx, cancel := context.WithTimeout(ctx, meterPatience)
 	defer cancel()
-	buckets, _, err := b.Service.Measure(ctx, e, from, to)
-	if err != nil {
-		return nil
+	from := to.Add(-trafficPoints * trafficStep)
+	reading := meterReading{step: to.Unix()}
+	if buckets, _, err := b.Service.Measure(ctx, e, from, to); err == nil {
+		reading.traffic = b.trafficViews(e, buckets, from)
+	}
+	b.meter.mu.Lock()
+	defer b.meter.mu.Unlock()
+	b.meter.read[e.Name] = reading
+	return true
+}
+
+// beginMeasuring says whether nobody has asked in this step.
+func (b *board) beginMeasuring(environment string, step int64) bool {
+	b.meter.mu.Lock()
+	defer b.meter.mu.Unlock()
+	at, known := b.meter.read[environment]
+	if known && (at.asking || at.step == step) {
+		return false
 	}
 	if len(b.meter.read) > 1000 {
 		clear(b.meter.read)
 	}
-	out := b.trafficViews(e, buckets, from)
-	b.meter.read[e.Name] = meterReading{step: step, traffic: out}
-	return out
+	at.asking = true
+	b.meter.read[environment] = at
+	return true
+}
+
+// measureBeside does so for a page that is read on and on, and wakes its readers with what is new.
+func (b *board) measureBeside(e rollout.Environment) {
+	b.beside(func() {
+		if b.measure(b.running, e) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.tick++
+			b.wakeLocked(e.Name, false)
+		}
+	})
 }
 
 // trafficViews turns seconds into the lines of the page. Both sides share their scales, so that they can be compared.

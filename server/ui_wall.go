@@ -24,7 +24,7 @@ func (s *server) showWall(w http.ResponseWriter, r *http.Request) error {
 
 func (s *server) followWall(w http.ResponseWriter, r *http.Request) error {
 	o := s.wallOf(r)
-	return s.live(w, r, livePage{
+	return s.live(w, r, livePage{kept: true,
 		shape: func(now seen) string { v, _ := o.shownLocked(now); return o.shapeOf(v) },
 		parts: func(_ context.Context, now seen, whole bool) ([]part, func() []part) {
 			v, scenes := o.shownLocked(now)

@@ -10,7 +10,7 @@ import (
 )
 
 const environmentColumns = `name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights,
-	coalesce(live, 0), coalesce(previous, 0), lock, hold, mending, deleting_at, deleted_at, version`
+	coalesce(live, 0), coalesce(previous, 0), lock, hold, mending, registry_trouble, deleting_at, deleted_at, version`
 
 // aggregate is an environment as it was loaded.
 type aggregate struct {
@@ -23,7 +23,7 @@ type aggregate struct {
 func (a *aggregate) scan(row pgx.CollectableRow) error {
 	a.found = true
 	return row.Scan(&a.Name, &a.Spec, &a.SpecVersion, &a.CreatedAt, &a.UpdatedAt, &a.LastNumber, &a.LastPromotion, &a.Revision,
-		&a.Weights, &a.Live, &a.Previous, &a.Lock, &a.Hold, &a.Mending, &a.DeletingAt, &a.DeletedAt, &a.Version)
+		&a.Weights, &a.Live, &a.Previous, &a.Lock, &a.Hold, &a.Mending, &a.Trouble, &a.DeletingAt, &a.DeletedAt, &a.Version)
 }
 
 // queueAggregate loads everything known of an environment; those of the generations that are named even when they are
@@ -43,7 +43,7 @@ func (s *Store) queueAggregate(b *batch, a *aggregate, name string, lock bool, g
 	queueReceipts(b, a, name)
 	queueStagings(b, a, name)
 	queueReadings(b, a, name)
-	a.Timing, a.Required = s.timing, s.required
+	a.Timing, a.Required, a.Undivided = s.timing, s.required, s.undivided
 }
 
 // Environment loads the aggregate without locking it, with the database's time. A deleted environment is loaded too;
@@ -128,11 +128,11 @@ func updateEnvironment(b *batch, e rollout.Environment) {
 	b.exec(`WITH written AS (
 			UPDATE environment SET updated_at = $3, last_number = $4, last_promotion = $5, revision = $6, weights = $7::jsonb,
 				live = nullif($8::integer, 0), previous = nullif($9::integer, 0), lock = $10::jsonb, hold = $11::jsonb,
-				deleting_at = $12, deleted_at = $13, mending = $14::jsonb, version = version + 1
+				deleting_at = $12, deleted_at = $13, mending = $14::jsonb, registry_trouble = $15::jsonb, version = version + 1
 			WHERE name = $1 AND version = $2 RETURNING 1)
 		SELECT expect_one(count(*), 'environment') FROM written`,
 		e.Name, e.Version, e.UpdatedAt, e.LastNumber, e.LastPromotion, e.Revision, weightsText(b, e.Weights), e.Live, e.Previous,
-		nullable(b, e.Lock), nullable(b, e.Hold), e.DeletingAt, e.DeletedAt, nullable(b, e.Mending))
+		nullable(b, e.Lock), nullable(b, e.Hold), e.DeletingAt, e.DeletedAt, nullable(b, e.Mending), nullable(b, e.Trouble))
 }
 
 // touchEnvironment notes that something around the environment changed.

@@ -12,12 +12,15 @@ import (
 )
 
 const generationColumns = `environment, number, version, artifact, metadata, sizes, colour, created_at, created_by,
-	state, state_changed_at, reason, promote, waiting, announced, checked, keep_until, unweighted_revision, quiet_at, succeeded`
+	state, state_changed_at, reason, promote, waiting, announced, checked, keep_until, unweighted_revision, quiet_at, succeeded, adopts, adopted`
 
 func scanGeneration(row pgx.CollectableRow) (g rollout.Generation, err error) {
 	err = row.Scan(&g.Environment, &g.Number, &g.Version, &g.Artifact, &g.Metadata, &g.Sizes, &g.Colour, &g.CreatedAt, &g.CreatedBy,
 		&g.State, &g.StateChangedAt, &g.Reason, &g.Promote, &g.Waiting, &g.Announced, &g.Checked, &g.KeepUntil,
-		&g.UnweightedRevision, &g.QuietAt, &g.Succeeded)
+		&g.UnweightedRevision, &g.QuietAt, &g.Succeeded, &g.Adopts, &g.Adopted)
+	if len(g.Adopts) == 0 {
+		g.Adopts = nil
+	}
 	return g, err
 }
 
@@ -81,7 +84,8 @@ func (s *Store) fillGroups(ctx context.Context, environment string, generations 
 		queueGroups(b, groups, environment, numbers)
 	})
 	for i, g := range generations {
-		generations[i].Groups = groups[g.Number]
+		g.Groups = groups[g.Number]
+		generations[i] = g.WithAdoptions()
 	}
 	return err
 }
@@ -107,7 +111,7 @@ func (s *Store) Generation(ctx context.Context, environment string, number int) 
 		return rollout.Generation{}, err
 	}
 	found[0].Groups = groups[number]
-	return found[0], nil
+	return found[0].WithAdoptions(), nil
 }
 
 // insertGeneration records a registration with its instances, and claims these.
@@ -117,11 +121,19 @@ func insertGeneration(b *batch, g rollout.Generation) {
 		metadata = b.json(g.Metadata)
 	}
 	b.exec(`INSERT INTO generation (`+generationColumns+`)
-		VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7, $8, $9, 'registered', $10, $11, $12, $13, $14, $15::jsonb, $16, $17, $18, $19)`,
+		VALUES ($1, $2, $3, $4::jsonb, $5::jsonb, $6::jsonb, $7, $8, $9, 'registered', $10, $11, $12, $13, $14, $15::jsonb, $16, $17, $18, $19, $20::jsonb, $21)`,
 		g.Environment, g.Number, g.Version, nullable(b, g.Artifact), metadata, b.json(g.Sizes), string(g.Colour), g.CreatedAt, g.CreatedBy,
-		g.StateChangedAt, g.Reason, g.Promote, g.Waiting, g.Announced, b.json(g.Checked), g.KeepUntil, g.UnweightedRevision, g.QuietAt, g.Succeeded)
-	insertInstances(b, g)
+		g.StateChangedAt, g.Reason, g.Promote, g.Waiting, g.Announced, b.json(g.Checked), g.KeepUntil, g.UnweightedRevision, g.QuietAt, g.Succeeded,
+		adoptsText(b, g), g.Adopted)
+	insertInstances(b, g, 0)
 	claimInstances(b, g.Environment, g.Number)
+}
+
+func adoptsText(b *batch, g rollout.Generation) string {
+	if len(g.Adopts) == 0 {
+		return `{}`
+	}
+	return b.json(g.Adopts)
 }
 
 // updateGeneration moves a generation from one state to the next, or writes it in the state it has, with all that may
@@ -129,11 +141,11 @@ func insertGeneration(b *batch, g rollout.Generation) {
 func updateGeneration(b *batch, g rollout.Generation, from, to rollout.GenerationState) {
 	b.exec(`WITH moved AS (
 			UPDATE generation SET state = $4, state_changed_at = $5, reason = $6, promote = $7, waiting = $8, announced = $9,
-				checked = $10::jsonb, keep_until = $11, unweighted_revision = $12, quiet_at = $13, succeeded = $14
+				checked = $10::jsonb, keep_until = $11, unweighted_revision = $12, quiet_at = $13, succeeded = $14, adopted = $15
 			WHERE environment = $1 AND number = $2 AND state = $3 RETURNING 1)
 		SELECT expect_one(count(*), 'generation') FROM moved`,
 		g.Environment, g.Number, string(from), string(to), g.StateChangedAt, g.Reason, g.Promote, g.Waiting, g.Announced,
-		b.json(g.Checked), g.KeepUntil, g.UnweightedRevision, g.QuietAt, g.Succeeded)
+		b.json(g.Checked), g.KeepUntil, g.UnweightedRevision, g.QuietAt, g.Succeeded, g.Adopted)
 }
 
 // writeGenerations writes the registration, the moves in their order, and what else changed; and it keeps the claims
@@ -165,6 +177,18 @@ func writeGenerations(b *batch, before aggregate, t rollout.Transition) {
 		if g.State == rollout.Retired {
 			deleteReadings(b, g.Environment, number)
 		}
+	}
+	if a := t.Adopted; a != nil {
+		g, _ := t.After.Generation(a.Generation)
+		g.Groups = a.Groups
+		listed := 0
+		for service, size := range g.Sizes {
+			if _, adopted := g.Adopts[service]; !adopted {
+				listed += size
+			}
+		}
+		insertInstances(b, g, listed)
+		claim = append(claim, a.Generation)
 	}
 	for _, number := range claim {
 		claimInstances(b, before.Name, number)

@@ -43,8 +43,8 @@ func queueGroups(b *batch, into map[int][]rollout.Group, environment string, num
 	}, environment, numbers)
 }
 
-// insertInstances writes the groups of a new generation. Positions count over all its groups.
-func insertInstances(b *batch, g rollout.Generation) {
+// insertInstances writes groups of a generation. Positions count over all its groups, from those that it has already.
+func insertInstances(b *batch, g rollout.Generation, has int) {
 	var services, ids, addresses, metas []string
 	var positions, ports []int
 	for _, group := range g.Groups {
@@ -54,7 +54,7 @@ func insertInstances(b *batch, g rollout.Generation) {
 				meta = b.json(in.Meta)
 			}
 			services, ids, addresses, metas = append(services, group.Service), append(ids, in.ID), append(addresses, in.Address), append(metas, meta)
-			positions, ports = append(positions, len(positions)+1), append(ports, in.Port)
+			positions, ports = append(positions, has+len(positions)+1), append(ports, in.Port)
 		}
 	}
 	b.exec(`INSERT INTO instance (environment, number, service, position, id, address, port, meta)
@@ -64,12 +64,14 @@ func insertInstances(b *batch, g rollout.Generation) {
 		g.Environment, g.Number, services, positions, ids, addresses, ports, metas)
 }
 
-// claimInstances makes the addresses and ports of a generation its own. The primary key refuses one that belongs to
+// claimInstances makes the addresses and ports of a generation its own, as far as they are not yet. The primary key refuses one that belongs to
 // another generation that may still serve.
 func claimInstances(b *batch, environment string, number int) {
 	// In one order, so that two generations with the same instances do not wait for each other.
 	b.exec(`INSERT INTO instance_claim (address, port, environment, generation)
-		SELECT DISTINCT address, port, environment, number FROM instance WHERE environment = $1 AND number = $2 ORDER BY address, port`,
+		SELECT DISTINCT address, port, environment, number FROM instance i WHERE environment = $1 AND number = $2
+			AND NOT EXISTS (SELECT FROM instance_claim c WHERE c.environment = $1 AND c.generation = $2 AND c.address = i.address AND c.port = i.port)
+		ORDER BY address, port`,
 		environment, number)
 }
 

@@ -108,7 +108,7 @@ func queueObservations(b *batch, found map[string]*aggregate, names []string) {
 		}
 		return err
 	}, names)
-	b.each(`SELECT environment, generation, service, healthy, unhealthy, total, at, detail FROM reading
+	b.each(`SELECT environment, generation, service, healthy, unhealthy, total, at, detail, drift, mismatched FROM reading
 		WHERE cardinality($1::text[]) = 0 OR environment = ANY ($1::text[]) ORDER BY generation, service`, func(row pgx.CollectableRow) error {
 		environment, r, err := scanReading(row)
 		if a := found[environment]; a != nil {
@@ -119,7 +119,7 @@ func queueObservations(b *batch, found map[string]*aggregate, names []string) {
 }
 
 func scanReading(row pgx.CollectableRow) (environment string, r rollout.Reading, err error) {
-	err = row.Scan(&environment, &r.Generation, &r.Service, &r.Healthy, &r.Unhealthy, &r.Total, &r.At, &r.Detail)
+	err = row.Scan(&environment, &r.Generation, &r.Service, &r.Healthy, &r.Unhealthy, &r.Total, &r.At, &r.Detail, &r.Drift, &r.Mismatched)
 	return environment, r, err
 }
 
@@ -129,6 +129,7 @@ type Glance struct {
 	At       time.Time        // by the database's clock
 	Versions map[string]int64 // of the environments that are not deleted
 	Nodes    []rollout.Node   // of all routers, removed ones left out
+	Removed  []rollout.Node   // those, the last that was heard of first
 	Readings map[string][]rollout.Reading
 }
 
@@ -149,7 +150,12 @@ func (s *Store) Glance(ctx context.Context) (Glance, error) {
 			p.Nodes = append(p.Nodes, n)
 			return err
 		})
-		b.each(`SELECT r.environment, r.generation, r.service, r.healthy, r.unhealthy, r.total, r.at, r.detail FROM reading r
+		b.each(`SELECT `+nodeColumns+` FROM node WHERE removed ORDER BY seen_at DESC, router, name LIMIT 100`, func(row pgx.CollectableRow) error {
+			n, err := scanNode(row)
+			p.Removed = append(p.Removed, n)
+			return err
+		})
+		b.each(`SELECT r.environment, r.generation, r.service, r.healthy, r.unhealthy, r.total, r.at, r.detail, r.drift, r.mismatched FROM reading r
 			ORDER BY r.environment, r.generation, r.service`, func(row pgx.CollectableRow) error {
 			environment, r, err := scanReading(row)
 			p.Readings[environment] = append(p.Readings[environment], r)

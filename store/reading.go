@@ -7,10 +7,10 @@ import (
 )
 
 func queueReadings(b *batch, a *aggregate, environment string) {
-	b.each(`SELECT generation, service, healthy, unhealthy, total, at, detail FROM reading
+	b.each(`SELECT generation, service, healthy, unhealthy, total, at, detail, drift, mismatched FROM reading
 		WHERE environment = $1 ORDER BY generation, service`, func(row pgx.CollectableRow) error {
 		var r rollout.Reading
-		err := row.Scan(&r.Generation, &r.Service, &r.Healthy, &r.Unhealthy, &r.Total, &r.At, &r.Detail)
+		err := row.Scan(&r.Generation, &r.Service, &r.Healthy, &r.Unhealthy, &r.Total, &r.At, &r.Detail, &r.Drift, &r.Mismatched)
 		a.Readings = append(a.Readings, r)
 		return err
 	}, environment)
@@ -18,11 +18,12 @@ func queueReadings(b *batch, a *aggregate, environment string) {
 
 func writeReadings(b *batch, environment string, readings []rollout.Reading) {
 	for _, r := range readings {
-		b.exec(`INSERT INTO reading (environment, generation, service, healthy, unhealthy, total, at, detail)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		b.exec(`INSERT INTO reading (environment, generation, service, healthy, unhealthy, total, at, detail, drift, mismatched)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 			ON CONFLICT (environment, generation, service) DO UPDATE SET healthy = excluded.healthy, unhealthy = excluded.unhealthy,
-				total = excluded.total, at = excluded.at, detail = excluded.detail`,
-			environment, r.Generation, r.Service, r.Healthy, r.Unhealthy, r.Total, r.At, r.Detail)
+				total = excluded.total, at = excluded.at, detail = excluded.detail,
+				drift = excluded.drift, mismatched = excluded.mismatched`,
+			environment, r.Generation, r.Service, r.Healthy, r.Unhealthy, r.Total, r.At, r.Detail, r.Drift, r.Mismatched)
 	}
 }
 

@@ -251,6 +251,20 @@ BEGIN
 END
 $$;
 
+CREATE FUNCTION public.generation_adopts_once() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    IF NEW.adopts <> OLD.adopts OR OLD.adopted AND NOT NEW.adopted
+        OR NEW.adopted AND NOT OLD.adopted AND (OLD.state <> 'registered' OR NEW.adopts = '{}') THEN
+        RAISE EXCEPTION 'generation % of % is immutable', OLD.number, OLD.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'generation_immutable';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
 CREATE FUNCTION public.generation_guard() RETURNS trigger
     LANGUAGE plpgsql
     SET search_path TO 'public', 'pg_temp'
@@ -316,8 +330,10 @@ CREATE FUNCTION public.instance_with_generation() RETURNS trigger
     SET search_path TO 'public', 'pg_temp'
     AS $$
 BEGIN
-    IF EXISTS (SELECT FROM (SELECT DISTINCT environment, number FROM fresh) f JOIN generation g USING (environment, number)
-               WHERE g.xmin <> pg_current_xact_id()::xid) THEN
+    IF EXISTS (SELECT FROM (SELECT DISTINCT environment, number, service FROM fresh) f JOIN generation g USING (environment, number)
+               WHERE g.xmin <> pg_current_xact_id()::xid OR g.state <> 'registered' OR g.adopts ? f.service AND NOT g.adopted
+                   OR EXISTS (SELECT FROM instance i WHERE i.environment = f.environment AND i.number = f.number
+                              AND i.service = f.service AND i.xmin <> pg_current_xact_id()::xid)) THEN
         RAISE EXCEPTION 'instances are part of a registration'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'instance_immutable';
     END IF;
@@ -613,6 +629,7 @@ CREATE TABLE public.environment (
     deleted_at timestamp with time zone,
     version bigint NOT NULL,
     mending jsonb,
+    registry_trouble jsonb,
     CONSTRAINT environment_deleted CHECK (((deleted_at IS NULL) OR (deleting_at IS NOT NULL))),
     CONSTRAINT environment_last_number CHECK ((last_number >= 0)),
     CONSTRAINT environment_last_promotion CHECK ((last_promotion >= 0)),
@@ -622,6 +639,7 @@ CREATE TABLE public.environment (
     CONSTRAINT environment_revision CHECK ((revision >= 0)),
     CONSTRAINT environment_spec CHECK ((jsonb_typeof(spec) = 'object'::text)),
     CONSTRAINT environment_spec_version CHECK ((spec_version > 0)),
+    CONSTRAINT environment_trouble CHECK ((jsonb_typeof(registry_trouble) = 'object'::text)),
     CONSTRAINT environment_weights CHECK (public.weights_valid(weights))
 );
 
@@ -685,6 +703,9 @@ CREATE TABLE public.generation (
     unweighted_revision bigint NOT NULL,
     quiet_at timestamp with time zone,
     succeeded boolean NOT NULL,
+    adopts jsonb DEFAULT '{}'::jsonb NOT NULL,
+    adopted boolean DEFAULT false NOT NULL,
+    CONSTRAINT generation_adopts CHECK ((jsonb_typeof(adopts) = 'object'::text)),
     CONSTRAINT generation_colour CHECK ((colour = ANY (ARRAY['blue'::text, 'green'::text]))),
     CONSTRAINT generation_metadata CHECK ((jsonb_typeof(metadata) = 'object'::text)),
     CONSTRAINT generation_number CHECK ((number > 0)),
@@ -791,7 +812,10 @@ CREATE TABLE public.reading (
     total integer NOT NULL,
     at timestamp with time zone NOT NULL,
     detail text NOT NULL,
-    CONSTRAINT reading_counts CHECK (((healthy >= 0) AND (unhealthy >= 0) AND ((healthy + unhealthy) <= total)))
+    drift text DEFAULT ''::text NOT NULL,
+    mismatched integer DEFAULT 0 NOT NULL,
+    CONSTRAINT reading_counts CHECK (((healthy >= 0) AND (unhealthy >= 0) AND ((healthy + unhealthy) <= total))),
+    CONSTRAINT reading_mismatched CHECK (((mismatched >= 0) AND (mismatched <= total)))
 );
 
 CREATE TABLE public.receipt (
@@ -1028,6 +1052,8 @@ CREATE TRIGGER event_counter_kept BEFORE DELETE OR TRUNCATE ON public.event_coun
 CREATE TRIGGER event_placed AFTER INSERT ON public.event FOR EACH ROW EXECUTE FUNCTION public.event_placed();
 
 CREATE TRIGGER event_pruned AFTER DELETE ON public.event REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION public.event_pruned();
+
+CREATE TRIGGER generation_adopts_once BEFORE UPDATE ON public.generation FOR EACH ROW WHEN (((new.adopts IS DISTINCT FROM old.adopts) OR (new.adopted IS DISTINCT FROM old.adopted))) EXECUTE FUNCTION public.generation_adopts_once();
 
 CREATE TRIGGER generation_guard BEFORE INSERT OR UPDATE ON public.generation FOR EACH ROW EXECUTE FUNCTION public.generation_guard();
 

@@ -37,6 +37,8 @@ type Options struct {
 	Timing rollout.Timing
 	// Required goes into every aggregate that is loaded: the policies of routers by name.
 	Required map[string]rollout.Required
+	// Undivided goes into every aggregate that is loaded: the routers that take no shares.
+	Undivided []string
 	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
@@ -56,6 +58,7 @@ type Store struct {
 	listen     *pgx.ConnConfig
 	timing     rollout.Timing
 	required   map[string]rollout.Required
+	undivided  []string
 	timeouts   timeouts
 	failpoints *failpoint.Set
 	log        *slog.Logger
@@ -99,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
-	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, undivided: o.Undivided, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
 		auditKeep: o.AuditKeep, pruneTime: o.PruneTime, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {

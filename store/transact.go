@@ -107,7 +107,7 @@ func writeTransition(w *writes, before aggregate, t rollout.Transition) rollout.
 		return before.Environment
 	}
 	b, e := &w.batch, t.After
-	decided := len(t.Events) > 0 || len(t.Changed) > 0 || t.SpecChanged
+	decided := len(t.Events) > 0 || len(t.Changed) > 0 || t.SpecChanged || t.Touched
 	e.Version = before.Version
 	if !before.found {
 		insertEnvironment(b, e)

@@ -3,7 +3,8 @@ package web
 // Action is something that a viewer could do, and whether they may now.
 type Action struct {
 	Label   string
-	Href    string // of its dialog
+	Href    string // of its dialog, or of its page
+	Page    bool   // it has a page, which needs the room
 	Enabled bool
 	Why     string // it is not; empty when it is
 	Danger  bool

@@ -11,6 +11,7 @@ type Audit struct {
 	Events []Event
 	Older  string // query of the page behind this one; empty on the last
 	Wrong  string // what is wrong with the filter
+	Verify Action
 }
 
 // AuditFilter is what somebody looks for, as they typed it.

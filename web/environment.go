@@ -1,6 +1,7 @@
 package web
 
 import (
+	"slices"
 	"time"
 
 	"viridian/rollout"
@@ -36,8 +37,14 @@ type Standing struct {
 
 // Concern is something that asks for a look, in one sentence.
 type Concern struct {
-	Tone Tone
-	Text string
+	Tone  Tone
+	Text  string
+	Noted bool // the environment's own page says it at length
+}
+
+// unsaid leaves out what its own page says at length.
+func unsaid(list []Concern) []Concern {
+	return slices.DeleteFunc(slices.Clone(list), func(c Concern) bool { return c.Noted })
 }
 
 // Attention says whether anything asks for a person.

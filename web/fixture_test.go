@@ -130,7 +130,7 @@ func audit() web.Audit {
 func fleet() web.Fleet {
 	e := shop()
 	return web.Fleet{Routers: []web.RouterView{{Name: "builtin", Driver: "builtin", Nodes: []web.NodeView{
-		{Router: "builtin", Name: "edge-1", State: "ready", InSync: 12, SeenAt: noon, Incarnation: "1@1", Version: "1.4.0", Remove: may("Take out", "/routers/builtin/nodes/edge-1/remove")},
+		{Router: "builtin", Name: "edge-1", State: "ready", InSync: []web.NodeEnvironment{{Environment: "shop"}}, SeenAt: noon, Incarnation: "1@1", Version: "1.4.0", Remove: may("Take out", "/routers/builtin/nodes/edge-1/remove")},
 		{Router: "builtin", Name: "edge-2", State: "unreachable", SeenAt: ago(time.Minute), Remove: mayNot("Take out", "needs the role admin"),
 			Apart: []web.NodeEnvironment{{Environment: "shop-prod", Receipt: e.Receipts[1], Decided: 87}}}}}}}
 }

@@ -8,9 +8,10 @@ import (
 	"github.com/a-h/templ"
 )
 
-// htmxConfig turns off what a strict content security policy forbids, what we do not use, and every extension but ours.
+// htmxConfig turns off what a strict content security policy forbids, what we do not use, and every extension but ours; and what a
+// reader opened stays open when what is in it changes.
 const htmxConfig = `{"includeIndicatorCSS": false, "history": false, "extensions": "sse", "defaultTimeout": 20000,
-"sse": {"reconnectDelay": 500, "reconnectMaxDelay": 5000}}`
+"morphIgnore": ["data-htmx-powered", "open"], "sse": {"reconnectDelay": 500, "reconnectMaxDelay": 5000}}`
 
 // local is an address of ours: a path, a query or a fragment. Anything else leads to the first page.
 func local(address string) templ.SafeURL {

@@ -72,6 +72,16 @@ func sparkLine(values []float64, top float64, gaps bool) string {
 	return b.String()
 }
 
+// faultLine is the look of a line of errors: one that never rose is nothing to be alarmed by.
+func faultLine(values []float64) string {
+	for _, v := range values {
+		if v > 0 {
+			return "bad"
+		}
+	}
+	return "plain"
+}
+
 // sparkArea is the area below the line.
 func sparkArea(values []float64, top float64) string {
 	if len(values) < 2 {

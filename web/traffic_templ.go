@@ -45,7 +45,7 @@ func TrafficNow(g Generation) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = meter("errors/s", perSecond(g.Traffic.Errors), g.Traffic.Faults, g.Traffic.TopRate, "bad", false).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = meter("errors/s", perSecond(g.Traffic.Errors), g.Traffic.Faults, g.Traffic.TopRate, faultLine(g.Traffic.Faults), false).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -41,7 +41,11 @@ func watch(t *testing.T, reg registry.Registry, w *world, within time.Duration) 
 	return out
 }
 
-func (w *watcher) report(readings []rollout.Reading) {
+func (w *watcher) report(readings []rollout.Reading, trouble error) {
+	if trouble != nil {
+		w.t.Errorf("trouble with nothing in its way: %v", trouble)
+		return
+	}
 	w.mu.Lock()
 	concurrent := w.busy
 	w.busy = true

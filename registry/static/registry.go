@@ -57,7 +57,7 @@ func (r *Registry) Deregister(ctx context.Context, _ rollout.Spec, _ rollout.Gen
 // It is an error, and nothing is reported, when the generation has no group of any service in the spec, or a group
 // that cannot be asked.
 func (r *Registry) Watch(
-	ctx context.Context, spec rollout.Spec, generation rollout.Generation, report func([]rollout.Reading),
+	ctx context.Context, spec rollout.Spec, generation rollout.Generation, report registry.Report,
 ) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (r *Registry) Watch(
 		for i := range readings {
 			readings[i].Generation = generation.Number
 		}
-		report(readings)
+		report(readings, nil)
 	})
 	return ctx.Err()
 }

@@ -35,6 +35,9 @@ type attendant struct {
 	retry clockwork.Timer
 	last  rollout.Receipt // the node as it was last recorded, or found to be so
 	knows []int           // generations that the node is recorded to know
+	edits edits           // of the node, by somebody else
+	// warned is what was last found on the node, so that it is logged once.
+	warned string
 }
 
 // task is an environment as it should be followed to. Without one it is loaded.
@@ -131,7 +134,11 @@ func (a *attendant) glance(ctx context.Context) {
 		return
 	}
 	o, err := h.observe(ctx, a.t.name)
-	if err == nil && o.Incarnation == h.node.Incarnation && sameReceipt(o.Receipt, a.last) && !slices.ContainsFunc(a.knows, func(n int) bool { return !slices.Contains(o.Staged, n) }) {
+	if err == nil {
+		a.edits.look(o.Edits)
+	}
+	untold := len(a.edits.due(a.t.w.Clock.Now())) > 0
+	if err == nil && !untold && o.Incarnation == h.node.Incarnation && sameReceipt(o.Receipt, a.last) && !slices.ContainsFunc(a.knows, func(n int) bool { return !slices.Contains(o.Staged, n) }) {
 		return
 	}
 	if ctx.Err() == nil {

@@ -44,6 +44,7 @@ func (a *attendant) follow(ctx context.Context, next *task) error {
 		if o.Incarnation != h.node.Incarnation {
 			return a.met(ctx)
 		}
+		a.edits.look(o.Edits)
 		e, lost, mend = a.found(h, e, o)
 	}
 	if actions = append(own(h, rollout.Decide(e, next.now)), mend...); len(actions) == 0 && !looking {
@@ -188,15 +189,27 @@ func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (
 		return true
 	})
 	before, known := e.Receipt(h.node)
-	if known && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
-		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
-			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
+	if known {
+		a.warn(h, e, before, o, len(lost)+len(mend))
 	}
 	e.Receipts = slices.DeleteFunc(slices.Clone(e.Receipts), func(r rollout.Receipt) bool { return r.Router == h.node.Router && r.Node == h.node.Name })
 	if known || o.Revision > 0 {
 		e.Receipts = append(e.Receipts, o.Receipt)
 	}
 	return e, lost, mend
+}
+
+// warn logs that the node is brought back, once for what is found; before is what was recorded of it.
+func (a *attendant) warn(h hand, e rollout.Environment, before rollout.Receipt, o router.Observation, lost int) {
+	finding := ""
+	if o.Revision < before.Revision || lost > 0 || (o.Error != "" && o.Error != before.Error) {
+		finding = fmt.Sprint(o.Revision < before.Revision, lost, o.Error)
+	}
+	if finding != "" && finding != a.warned {
+		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
+			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", lost, "found", o.Error)
+	}
+	a.warned = finding
 }
 
 // conclude reads the node after what was done, and records all of it.
@@ -214,18 +227,25 @@ func (a *attendant) conclude(ctx context.Context, h hand, e rollout.Environment,
 	if failed == nil && looked {
 		failed = h.removeUnknown(ctx, e, o)
 	}
+	now := a.t.w.Clock.Now()
+	a.edits.look(o.Edits)
 	receipt := o.Receipt
+	receipt.Edits = a.edits.due(now)
 	if failed != nil {
 		receipt.Error = shortened(failed)
 	}
-	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) {
+	if known := a.last.Router != ""; !known || !likeReceipt(a.last, receipt) || e.Lacks(receipt) || len(receipt.Edits) > 0 {
 		// One incarnation of a fenced node goes back only by somebody's hand, and that is what no fence holds.
 		if known && receipt.Revision < a.last.Revision {
 			receipt.Grade = rollout.GradeReadBack
 		}
 		facts.Receipts = []rollout.Receipt{receipt}
 	}
-	if err := errors.Join(failed, a.record(ctx, h, e, facts)); err != nil {
+	err = a.record(ctx, h, e, facts)
+	if err == nil && len(receipt.Edits) > 0 {
+		a.edits.told(receipt.Edits, now)
+	}
+	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
 	if a.look = a.look && !looked; a.look {

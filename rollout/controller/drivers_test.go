@@ -156,7 +156,7 @@ func (r *healthyRegistry) Deregister(_ context.Context, _ rollout.Spec, g rollou
 	return nil
 }
 
-func (r *healthyRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Generation, report func([]rollout.Reading)) error {
+func (r *healthyRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Generation, report registry.Report) error {
 	r.mu.Lock()
 	r.watching++
 	r.mu.Unlock()
@@ -179,7 +179,7 @@ func (r *healthyRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.G
 			}
 			readings = append(readings, reading)
 		}
-		report(readings)
+		report(readings, nil)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

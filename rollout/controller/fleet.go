@@ -16,6 +16,8 @@ type Fleet struct {
 	Required rollout.Required
 	Grade    rollout.Grade     // the weakest of its nodes'
 	Nodes    map[string]Remote // by name
+	// Undivided says that it gives all traffic to one generation, and takes no shares.
+	Undivided bool
 }
 
 // Remote is a node that is not this process.

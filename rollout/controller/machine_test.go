@@ -31,6 +31,9 @@ type machine struct {
 	// applied is when each revision came to be in force.
 	applied map[int64]time.Time
 	cutAt   time.Time // when a call that hung was last cut short
+	// What a hand did to a generation, until that is staged again; "" for nothing.
+	damaged    string
+	generation int
 }
 
 func newMachine(name string) *machine {
@@ -104,7 +107,25 @@ func (m *machine) Stage(ctx context.Context, f router.Fence, r rollout.Route, g 
 	if full {
 		return fmt.Errorf("all %d slots are taken: %w", m.slots, router.ErrNoSlot)
 	}
+	m.mu.Lock()
+	if g.Number == m.generation {
+		m.damaged, m.generation = "", 0
+	}
+	m.mu.Unlock()
 	return m.node.Stage(ctx, f, r, g)
+}
+
+// damage is what a hand does to a generation that shows in no weight.
+func (m *machine) damage(words string, generation int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.damaged, m.generation = words, generation
+}
+
+func (m *machine) sound() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.damaged == ""
 }
 
 func (m *machine) Apply(ctx context.Context, f router.Fence, r rollout.Route) error {
@@ -127,6 +148,12 @@ func (m *machine) Observe(ctx context.Context, name string) (router.Observation,
 	o, err := m.node.Observe(ctx, name)
 	if !m.quiet {
 		o.Incarnation = m.incarnation()
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.damaged != "" {
+		o.Error, o.Edits = m.damaged, []string{m.damaged}
+		o.Staged = slices.DeleteFunc(o.Staged, func(n int) bool { return n == m.generation })
 	}
 	return o, err
 }

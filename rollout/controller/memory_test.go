@@ -307,3 +307,15 @@ func (m *memory) change(name string, fn func(*rollout.Environment)) {
 }
 
 var _ Store = (*memory)(nil)
+
+// last is the newest event of that kind.
+func (m *memory) last(kind string) rollout.Event {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, e := range slices.Backward(m.events) {
+		if e.Kind == kind {
+			return e
+		}
+	}
+	return rollout.Event{}
+}

@@ -25,7 +25,11 @@ func (h hand) act(ctx context.Context, e rollout.Environment, actions []rollout.
 		err := h.actOne(call, e, a, &facts)
 		cancel()
 		if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("%s generation %d: %w", a.Kind, a.Generation, err))
+			what := string(a.Kind)
+			if a.Generation != 0 {
+				what += fmt.Sprintf(" generation %d", a.Generation)
+			}
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", what, err))
 		}
 	}
 	return facts, failed

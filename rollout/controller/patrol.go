@@ -48,21 +48,24 @@ func (w *Worker) patrolsOf() map[nodeKey]*patrol {
 	return out
 }
 
-// run asks until ctx ends.
+// run asks until ctx ends: one that is away more often, since it may come back as it was long ago.
 func (p *patrol) run(ctx context.Context) {
-	ticker := p.w.Clock.NewTicker(p.w.tick())
-	defer ticker.Stop()
+	timer := p.w.Clock.NewTimer(0)
+	defer timer.Stop()
 	for {
-		if err := p.ask(ctx); err != nil && ctx.Err() == nil {
-			p.w.backoff.failed(p.w.log, p.key.subject(), err)
-		} else if err == nil {
-			p.w.backoff.worked(p.w.log, p.key.subject())
-		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.Chan():
+		case <-timer.Chan():
 		}
+		pause := p.w.tick()
+		if err := p.ask(ctx); err != nil && ctx.Err() == nil {
+			p.w.backoff.failed(p.w.log, p.key.subject(), err)
+			pause /= 4
+		} else if err == nil {
+			p.w.backoff.worked(p.w.log, p.key.subject())
+		}
+		timer.Reset(pause)
 	}
 }
 

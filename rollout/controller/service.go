@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"viridian/failpoint"
@@ -35,16 +37,24 @@ func (s *Service) transact(ctx context.Context, cmd Command, decide Decision) (O
 
 // CreateEnvironment makes a new environment, or takes up the name of a deleted one.
 func (s *Service) CreateEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
-	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+	if err := s.has(cmd.Spec); err != nil {
 		return Outcome{}, err
 	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},
 		func(e rollout.Environment, now time.Time) (rollout.Transition, error) { return e.Create(cmd, now) })
 }
 
+// has refuses a specification that names what the installation does not have.
+func (s *Service) has(spec rollout.Spec) error {
+	if err := spec.CheckRouters(s.Routers()); err != nil {
+		return err
+	}
+	return spec.CheckRegistry(slices.Collect(maps.Keys(s.Registries)))
+}
+
 // PutEnvironment replaces the spec of an environment, or creates it.
 func (s *Service) PutEnvironment(ctx context.Context, cmd rollout.PutCommand, key *IdempotencyKey) (Outcome, error) {
-	if err := cmd.Spec.CheckRouters(s.Routers()); err != nil {
+	if err := s.has(cmd.Spec); err != nil {
 		return Outcome{}, err
 	}
 	return s.transact(ctx, Command{Environment: cmd.Name, Create: true, Key: key},

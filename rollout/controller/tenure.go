@@ -31,6 +31,9 @@ type tenure struct {
 	// attendants see to the nodes of the environment's fleets.
 	attendants map[nodeKey]*attendant
 	warned     map[string]bool
+	swept      int64 // the version of the spec under which registries are swept
+	endSweep   context.CancelFunc
+	looking    bool // a look for instances to adopt is due
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
@@ -81,8 +84,9 @@ func (t *tenure) work() error {
 	t.dispatch(loaded, now, true)
 	driver := t.w.Registries[loaded.Spec.Registry]
 	if driver == nil {
-		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
+		return t.noRegistry(loaded)
 	}
+	t.sweep(loaded)
 	t.keepWatches(loaded, driver)
 	var facts rollout.Facts
 	var failed error
@@ -91,11 +95,16 @@ func (t *tenure) work() error {
 		switch a.Kind {
 		case rollout.ActRegister, rollout.ActDeregister:
 			failed = errors.Join(failed, t.announce(loaded, driver, a, &facts))
+		case rollout.ActAdopt:
+			failed = errors.Join(failed, t.adopt(loaded, driver, a.Generation, &facts))
 		case rollout.ActSettle:
 			settle = true
 		case rollout.ActWake:
 			t.wakeAt(a.At.Sub(now))
 		}
+	}
+	if text, known := t.trouble(failed); known && text != loaded.TroubleText() {
+		facts.Trouble = &text
 	}
 	facts.Receipts = t.unattended(loaded)
 	facts.Readings = t.takeReadings(loaded)
@@ -103,6 +112,19 @@ func (t *tenure) work() error {
 		return failed
 	}
 	return errors.Join(failed, t.record(facts))
+}
+
+// noRegistry tells that this replica was not configured with what the spec names.
+func (t *tenure) noRegistry(e rollout.Environment) error {
+	text := fmt.Sprintf("no registry %q on this replica; configure it alike on every one", e.Spec.Registry)
+	facts := rollout.Facts{Receipts: t.unattended(e)}
+	if text != e.TroubleText() {
+		facts.Trouble = &text
+	}
+	if facts.Empty() {
+		return errors.New(text)
+	}
+	return errors.Join(errors.New(text), t.record(facts))
 }
 
 func (t *tenure) record(facts rollout.Facts) error {
@@ -163,7 +185,7 @@ func (t *tenure) load(ctx context.Context, e rollout.Environment, number int) (r
 	ctx, cancel := context.WithTimeout(ctx, t.w.CallTimeout)
 	defer cancel()
 	g, _ := e.Generation(number)
-	groups, err := t.w.Store.Groups(ctx, e.Name, number)
+	groups, err := t.w.Store.Groups(ctx, e.Name, number) // those that are adopted say so
 	g.Groups = groups
 	return g, err
 }

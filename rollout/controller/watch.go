@@ -1,8 +1,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -21,6 +23,8 @@ type watch struct {
 
 	mu       sync.Mutex
 	latest   []rollout.Reading
+	heard    bool // anything was reported yet
+	trouble  string
 	fresh    bool // reported since it was last recorded
 	pending  bool // due to be recorded
 	recorded time.Time
@@ -53,7 +57,7 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	for ctx.Err() == nil {
 		g, err := t.load(ctx, e, number)
 		if err == nil {
-			err = driver.Watch(ctx, e.Spec, g, func(readings []rollout.Reading) { t.report(w, number, readings) })
+			err = driver.Watch(ctx, e.Spec, g, func(readings []rollout.Reading, trouble error) { t.report(w, number, readings, trouble) })
 		}
 		if ctx.Err() != nil {
 			return
@@ -62,6 +66,7 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 			t.w.backoff.worked(t.w.log, key)
 			continue
 		}
+		t.report(w, number, nil, err)
 		select {
 		case <-ctx.Done():
 		case <-t.w.Clock.After(t.w.backoff.failed(t.w.log, key, err)):
@@ -69,19 +74,46 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	}
 }
 
-// report takes the readings of a watch: news at once, the rest when the recorded ones grow old.
-func (t *tenure) report(w *watch, number int, readings []rollout.Reading) {
+// report takes what a watch has seen: news at once, the rest when the recorded readings grow old.
+func (t *tenure) report(w *watch, number int, readings []rollout.Reading, trouble error) {
 	now := t.w.Clock.Now()
 	for i := range readings {
 		readings[i].Generation = number
 	}
+	text := ""
+	if trouble != nil {
+		text = trouble.Error()
+	}
 	w.mu.Lock()
-	pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
-	w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
+	news := !w.heard || w.trouble != text
+	w.heard, w.trouble = true, text
+	if readings != nil {
+		pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
+		w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
+		news = news || pending
+	}
 	w.mu.Unlock()
-	if pending {
+	if news {
 		t.w.lanes.run(t.ctx, t.name, nil)
 	}
+}
+
+// trouble is what the watches and the announcements of this pass have met; known is false while a watch has yet to tell.
+func (t *tenure) trouble(failed error) (text string, known bool) {
+	if failed != nil {
+		return failed.Error(), true
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known = true
+	for _, number := range slices.Sorted(maps.Keys(t.watches)) {
+		w := t.watches[number]
+		w.mu.Lock()
+		known = known && w.heard
+		text = cmp.Or(text, w.trouble)
+		w.mu.Unlock()
+	}
+	return text, known || text != ""
 }
 
 // takeReadings collects what is due to be recorded, and with it what else was reported since: one transaction serves

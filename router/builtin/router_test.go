@@ -37,10 +37,20 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	routertest.Exercise(t, func(t testing.TB, _ []rollout.Route) routertest.Fixture {
 		n := startNode(t, t.TempDir())
-		return routertest.Fixture{Router: n.Router, Address: n.address, Restart: func() router.Router {
+		restart := func() router.Router {
 			n.stop()
 			n.start()
 			return n.Router
+		}
+		return routertest.Fixture{Router: n.Router, Address: n.address, Restart: func() router.Router {
+			n.failpoints = nil
+			return restart()
+		}, Undurable: func() router.Router {
+			var err error
+			if n.failpoints, err = failpoint.New(string(failpoint.StateFileTemp) + "=error"); err != nil {
+				t.Fatal(err)
+			}
+			return restart()
 		}}
 	})
 }

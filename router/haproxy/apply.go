@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"viridian/failpoint"
@@ -12,7 +13,7 @@ import (
 // Apply changes the environment's entry in HAProxy's map, which is the flip of all its services, and then writes the
 // map file. From its return on, no request that begins is answered by a generation without weight. An error after the
 // flip (a full disk) leaves the traffic moved; [Node.Observe] goes on to tell of the revision in the file until Apply
-// succeeds.
+// succeeds. An Apply that is refused makes durable what serves instead, so that it can be told and mended.
 func (n *Node) Apply(ctx context.Context, _ router.Fence, route rollout.Route) error {
 	if err := n.failpoints.Hit(ctx, failpoint.ApplyBefore); err != nil {
 		return err
@@ -22,15 +23,17 @@ func (n *Node) Apply(ctx context.Context, _ router.Fence, route rollout.Route) e
 	}
 	v, e, sites, err := n.flip(ctx, route)
 	if err != nil {
-		return fmt.Errorf("environment %s, revision %d: %w", route.Environment, route.Revision, err)
+		err = fmt.Errorf("environment %s, revision %d: %w", route.Environment, route.Revision, err)
+		if errors.Is(err, router.ErrStale) || errors.Is(err, router.ErrDiverged) {
+			err = errors.Join(err, n.keepRoute(ctx, route.Environment, e))
+		}
+		return err
 	}
 	if err := n.failpoints.Hit(ctx, failpoint.ApplySwapped); err != nil {
 		return err
 	}
-	if sites != nil {
-		if err := n.putSites(ctx, route.Environment, sites); err != nil {
-			return err
-		}
+	if err := n.putRest(ctx, route.Environment, sites); err != nil {
+		return err
 	}
 	for _, s := range e.slots {
 		if s.state == slotStaged && v.sumOf(route.Environment, s) == s.sum {

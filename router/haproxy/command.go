@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -16,6 +17,9 @@ var safe = regexp.MustCompile(`^[A-Za-z0-9._:/|,-]+$`)
 // maxWord is the length of the longest word; HAProxy keeps a whole request in 16 KiB.
 const maxWord = 4096
 
+// entryID is how HAProxy names one entry of a map: "del map F #0x7f2ee80465b0".
+var entryID = regexp.MustCompile(`^#0x[0-9a-f]{1,16}$`)
+
 func isSafe(word string) bool { return len(word) <= maxWord && safe.MatchString(word) }
 
 var plainHost = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
@@ -26,7 +30,7 @@ const maxLine = 8 << 10
 // encode writes the command as HAProxy reads it, or refuses.
 func (c command) encode() (string, error) {
 	for _, word := range c {
-		if !isSafe(word) {
+		if !isSafe(word) && !entryID.MatchString(word) {
 			return "", fmt.Errorf("%.80q is refused: it could be read as something else than one word of a command", word)
 		}
 	}
@@ -62,6 +66,9 @@ func sections(answer string, want int) ([]string, error) {
 			continue
 		}
 		b.WriteString(line)
+	}
+	if strings.HasPrefix(answer, "HTTP/") {
+		return nil, errors.New("HTTP is spoken at socket: it must be the runtime socket; the fence is another one")
 	}
 	if len(out) != want || b.Len() > 0 {
 		return nil, fmt.Errorf("HAProxy answered %d of %d commands, and %.80q", len(out), want, b.String())

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"viridian/rollout"
 	"viridian/router"
@@ -41,16 +42,26 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		"share changed": {command: func(l *lab) string {
 			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|2|0|0|", "7|2|1|50|", 1)
 		}, finds: "changed by hand", moved: true},
-		"set back":             {command: func(l *lab) string { return edit(l, func(e *entry) { e.revision, e.a = 5, 1 }) }, finds: "set back by hand"},
-		"host deleted":         {command: func(l *lab) string { return "del map " + l.mapPath() + " host/" + shopHost }, finds: "the hosts were changed"},
-		"host added":           {command: func(l *lab) string { return "add map " + l.mapPath() + " host/evil.localhost shop.web" }, finds: "evil.localhost"},
-		"live in maintenance":  {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state maint" }, finds: "web/s1 is in maintenance", lost: []int{2}},
-		"live drained":         {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state drain" }, finds: "web/s1 is draining", lost: []int{2}},
-		"live moved":           {command: func(*lab) string { return "set server viridian.shop.web.2/s1 addr 127.0.0.1 port 9" }, finds: "s1 is at 127.0.0.1:9 instead of", lost: []int{2}},
-		"live unchecked":       {command: func(*lab) string { return "disable health viridian.shop.web.2/s1" }, finds: "web/s1 is not checked", lost: []int{2}},
-		"stranger let in":      {command: func(*lab) string { return "set server viridian.shop.web.2/s3 state ready" }, finds: "web/s3", lost: []int{2}},
-		"standby moved":        {command: func(*lab) string { return "set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9" }, finds: "slot 1", lost: []int{1}},
-		"standby switched off": {command: func(*lab) string { return "disable server viridian.shop.web.1/s1" }, finds: "maintenance", lost: []int{1}},
+		"set back":               {command: func(l *lab) string { return edit(l, func(e *entry) { e.revision, e.a = 5, 1 }) }, finds: "set back by hand"},
+		"host deleted":           {command: func(l *lab) string { return "del map " + l.mapPath() + " host/" + shopHost }, finds: "the hosts were changed"},
+		"host added":             {command: func(l *lab) string { return "add map " + l.mapPath() + " host/evil.localhost shop.web" }, finds: "evil.localhost"},
+		"live in maintenance":    {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state maint" }, finds: "web/s1 is in maintenance", lost: []int{2}},
+		"live drained":           {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state drain" }, finds: "web/s1 is draining", lost: []int{2}},
+		"live moved":             {command: func(*lab) string { return "set server viridian.shop.web.2/s1 addr 127.0.0.1 port 9" }, finds: "s1 is at 127.0.0.1:9 instead of", lost: []int{2}},
+		"live unchecked":         {command: func(*lab) string { return "disable health viridian.shop.web.2/s1" }, finds: "web/s1 is not checked", lost: []int{2}},
+		"stranger let in":        {command: func(*lab) string { return "set server viridian.shop.web.2/s3 state ready" }, finds: "web/s3", lost: []int{2}},
+		"standby moved":          {command: func(*lab) string { return "set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9" }, finds: "slot 1", lost: []int{1}},
+		"live without a share":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 weight 0" }, finds: "web/s1 has the weight 0 instead of 1", lost: []int{2}},
+		"live asked elsewhere":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-port 9" }, finds: "asked for its health at another address", lost: []int{2}},
+		"preview deleted":        {command: func(l *lab) string { return "del map " + l.mapPath() + " gen/shop/1" }, finds: "gen/shop/1 should be 1 and is gone", lost: []int{1}},
+		"preview changed":        {command: func(l *lab) string { return "set map " + l.mapPath() + " gen/shop/1 2" }, finds: `gen/shop/1 should be 1 and is "2"`, lost: []int{1}},
+		"preview added":          {command: func(l *lab) string { return "add map " + l.mapPath() + " gen/shop/9 2" }, finds: "gen/shop/9, which is of no generation"},
+		"entry twice":            {command: func(l *lab) string { return "add map " + l.mapPath() + " env/shop 9|1|0|0" }, finds: "env/shop twice"},
+		"host twice":             {command: func(l *lab) string { return "add map " + l.mapPath() + " host/" + shopHost + " other.web" }, finds: "host/shop.localhost twice"},
+		"host led away":          {command: func(l *lab) string { return "set map " + l.mapPath() + " host/" + shopHost + " other.web" }, finds: "the hosts were changed"},
+		"map cleared":            {command: func(l *lab) string { return "clear map " + l.mapPath() }, finds: "somebody took it out", lost: []int{1, 2}},
+		"live address and check": {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-addr 127.0.0.9" }, finds: "asked for its health at another address", lost: []int{2}},
+		"standby switched off":   {command: func(*lab) string { return "disable server viridian.shop.web.1/s1" }, finds: "maintenance", lost: []int{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +76,9 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 			t.Logf("%s: revision %d, staged %v: %s", command, o.Revision, o.Staged, o.Error)
 			if !strings.Contains(o.Error, c.finds) {
 				t.Errorf("the error does not name %q", c.finds)
+			}
+			if told := strings.Join(o.Edits, "; "); !strings.Contains(told, c.finds) {
+				t.Errorf("the edits do not name %q: %s", c.finds, told)
 			}
 			for _, number := range c.lost {
 				if fmt.Sprint(o.Staged) == "[1 2]" {
@@ -82,6 +96,43 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 				revision = 8
 			}
 			l.mends(revision)
+		})
+	}
+}
+
+// TestUndone_IsTold: an edit that a Stage or an Apply wrote over, before anybody observed it, is told afterwards.
+func TestUndone_IsTold(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ command, told string }{
+		"entry deleted":       {"del map MAP env/shop", "somebody took it out"},
+		"entry overwritten":   {"set map MAP env/shop green", `it reads "green"`},
+		"entry set back":      {"set map MAP env/shop OLDER", "at revision 6 instead of 7"},
+		"entry added":         {"add map MAP env/shop green", "env/shop twice"},
+		"preview added":       {"add map MAP gen/shop/9 1", "gen/shop/9"},
+		"live in maintenance": {"set server viridian.shop.web.2/s1 state maint", "web/s1 is in maintenance"},
+		"standby moved":       {"set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9", "s1 is at 127.0.0.1:9"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.stage(0, 1, 2)
+			l.apply(6, all(1))
+			older := l.entryText()
+			l.apply(7, all(2))
+			if o := l.observe(); len(o.Edits) > 0 {
+				t.Fatalf("told of before anything was edited: %v", o.Edits)
+			}
+			l.say(strings.NewReplacer("MAP", l.mapPath(), "OLDER", older).Replace(c.command))
+			l.mends(7)
+			if told := strings.Join(l.observe().Edits, "; "); strings.Count(told, c.told) != 1 {
+				t.Errorf("told of %q, want %q", told, c.told)
+			}
+			tick := time.NewTimer(undoneMemory + time.Second)
+			defer tick.Stop()
+			<-tick.C // nothing to wait for but the time
+			if o := l.observe(); len(o.Edits) > 0 {
+				t.Errorf("still told of: %v", o.Edits)
+			}
 		})
 	}
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -205,6 +209,57 @@ func TestFaults_OfEveryCall(t *testing.T) {
 	socket.fault.Store(int32(sound))
 	if o := l.observe(); o.Revision != 1 || len(o.Staged) != 2 {
 		t.Errorf("afterwards: revision %d, staged %v: %s", o.Revision, o.Staged, o.Error)
+	}
+}
+
+// TestFaults_SayWhatToDo: what is configured wrongly shows with the first look, not at the first rollback, and says how it
+// is put right.
+func TestFaults_SayWhatToDo(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.stage(0, 1, 2)
+	l.apply(1, all(1))
+	runtime, fence := "unix:"+filepath.Join(l.dir, "admin.sock"), "unix:"+filepath.Join(l.dir, "fence.sock")
+	for name, c := range map[string]struct {
+		change func(*Options)
+		says   string
+	}{
+		"no socket there":  {func(o *Options) { o.Socket = "unix:/nonexistent/viridian.sock" }, "HAProxy does not run, or was given another path"},
+		"nobody listens":   {func(o *Options) { o.Socket = "tcp:127.0.0.1:1" }, "HAProxy does not run, or does not listen here"},
+		"exchanged":        {func(o *Options) { o.Socket, o.Fence = fence, runtime }, "HTTP is spoken at socket: it must be the runtime socket"},
+		"no fence there":   {func(o *Options) { o.Fence = "unix:/nonexistent/fence.sock" }, "fence: HAProxy was not reached"},
+		"fence is another": {func(o *Options) { o.Fence = runtime }, "this is not the printed frontend viridian-fence"},
+	} {
+		if o, err := l.haproxy.bareNode(t, c.change).Observe(l.ctx, "shop"); err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v (%s), want %q", name, err, o.Error, c.says)
+		}
+	}
+	folder := l.haproxy.bareNode(t, func(o *Options) { o.MapFile = "/nonexistent/viridian.map" })
+	if err := folder.Apply(l.ctx, router.Fence{}, l.route(2, all(2))); err == nil || !strings.Contains(err.Error(), "the folder of map_file is not there") {
+		t.Errorf("no folder there: %v", err)
+	}
+	l.serves("2", 200) // the flip needs no disk
+	denied := address{network: "unix"}.remedy(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	if !strings.Contains(denied, "must be in the group of this socket") {
+		t.Errorf("not permitted: %q", denied)
+	}
+}
+
+// TestFaults_OfAnotherMapFile warns of a file that HAProxy does not read.
+func TestFaults_OfAnotherMapFile(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	for path, warns := range map[string]bool{l.mapPath(): false, filepath.Join(t.TempDir(), mapName): true, filepath.Join(l.dir, "..", filepath.Base(l.dir), mapName): false} {
+		said := &output{}
+		n := l.haproxy.bareNode(t, func(o *Options) { o.MapFile, o.Logger = path, slog.New(slog.NewTextHandler(said, nil)) })
+		for range 2 {
+			if _, err := n.Observe(l.ctx, "shop"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := strings.Count(said.String(), "is not the file that this HAProxy reads"); (got == 1) != warns {
+			t.Errorf("%s: warned %d times", path, got)
+		}
 	}
 }
 

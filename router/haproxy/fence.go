@@ -45,7 +45,7 @@ func (f fence) swap(ctx context.Context, pid, key, expect, value string) error {
 	}
 	res, err := http.ReadResponse(bufio.NewReader(strings.NewReader(answer)), nil)
 	if err != nil {
-		return fmt.Errorf("fence: %w", err)
+		return fmt.Errorf("fence: this is not the printed frontend viridian-fence: %w", err)
 	}
 	body, err := io.ReadAll(res.Body)
 	_ = res.Body.Close() // of a text in memory

@@ -199,7 +199,7 @@ func TestApply_IsDurableWhenItReturns(t *testing.T) {
 			t.Fatalf("%s: %v", point, err)
 		}
 		o := l.observe()
-		if o.Revision != revision-1 || !strings.Contains(o.Error, fmt.Sprintf("revision %d serves, and is not durable", revision)) {
+		if o.Revision != revision-1 || o.Fence != revision || len(o.Edits) > 0 || !strings.Contains(o.Error, fmt.Sprintf("revision %d serves, and is not durable", revision)) {
 			t.Errorf("%s: observed revision %d: %s", point, o.Revision, o.Error)
 		}
 		if err := n.Apply(l.ctx, router.Fence{}, route); err != nil {
@@ -211,6 +211,37 @@ func TestApply_IsDurableWhenItReturns(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(l.dir, tempPattern)); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestApply_ThatIsRefusedMakesDurableWhatServes, so that the database hears of it: it may have been restored since.
+func TestApply_ThatIsRefusedMakesDurableWhatServes(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]error{"a lower revision": router.ErrStale, "other weights": router.ErrDiverged} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.stage(0, 1, 2)
+			l.apply(3, all(2))
+			full := l.haproxy.bareNode(t, func(o *Options) { o.Failpoints = noDisk(t) })
+			if err := full.Apply(l.ctx, router.Fence{}, l.route(4, all(1))); !errors.Is(err, failpoint.ErrInjected) {
+				t.Fatal(err)
+			}
+			if o := l.observe(); o.Revision != 3 || o.Fence != 4 {
+				t.Fatalf("observed revision %d, fence %d: %s", o.Revision, o.Fence, o.Error)
+			}
+			refused := l.route(4, all(2))
+			if errors.Is(want, router.ErrStale) {
+				refused = l.route(3, all(2))
+			}
+			if err := l.Apply(l.ctx, router.Fence{}, refused); !errors.Is(err, want) {
+				t.Errorf("refused with %v", err)
+			}
+			if o := l.observe(); o.Revision != 4 || o.Fence != 0 || o.Error != "" {
+				t.Errorf("after the refusal revision %d, fence %d: %s", o.Revision, o.Fence, o.Error)
+			}
+			l.serves("1", 200)
+		})
 	}
 }
 

@@ -85,7 +85,12 @@ func (f *files) readState(ctx context.Context, backend string) (string, []server
 // the new one. It looks at ctx last of all: whoever was stopped meanwhile must not put old content in place.
 func (f *files) write(ctx context.Context, name string, content []byte) error {
 	_, err := within(ctx, func() (struct{}, error) { return struct{}{}, f.writeNow(ctx, name, content) })
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("write %s: the folder of map_file is not there on this host: %w", name, err)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("write %s: Viridian's user may not write to the folder of map_file: %w", name, err)
+	case err != nil:
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil

@@ -60,18 +60,32 @@ func (n *Node) repair(ctx context.Context, name string, srv server, target netip
 	return n.runtime.do(ctx, "set", "server", name, "state", "ready")
 }
 
-// move gives the server its address. HAProxy closes the idle connections to the one before.
+// move gives the server its address, and takes back what else a hand may have changed of it. HAProxy closes the idle
+// connections to the address before.
 func (n *Node) move(ctx context.Context, name string, srv server, target netip.AddrPort) error {
+	address, port := target.Addr().String(), strconv.Itoa(int(target.Port()))
+	var commands []command
 	if !srv.at(target) {
-		err := n.runtime.do(ctx, "set", "server", name, "addr", target.Addr().String(), "port", strconv.Itoa(int(target.Port())))
-		if err != nil {
+		commands = append(commands, command{"set", "server", name, "addr", address, "port", port})
+	}
+	if srv.weight != srv.initial {
+		commands = append(commands, command{"set", "server", name, "weight", strconv.Itoa(srv.initial)})
+	}
+	if srv.checkPort != 0 && srv.checkPort != int(target.Port()) {
+		commands = append(commands, command{"set", "server", name, "check-port", port})
+	}
+	if srv.checkAddress != noAddress && srv.checkAddress != address {
+		commands = append(commands, command{"set", "server", name, "check-addr", address})
+	}
+	if !srv.checked {
+		commands = append(commands, command{"enable", "health", name})
+	}
+	for _, c := range commands {
+		if err := n.runtime.do(ctx, c...); err != nil {
 			return err
 		}
 	}
-	if srv.checked {
-		return nil
-	}
-	return n.runtime.do(ctx, "enable", "health", name)
+	return nil
 }
 
 // empty takes a server out that the placement has no instance for.

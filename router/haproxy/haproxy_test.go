@@ -28,14 +28,31 @@ func TestMain(m *testing.M) {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	routertest.Exercise(t, func(t testing.TB, routes []rollout.Route) routertest.Fixture {
-		h := startHAProxy(t, Config{Environments: environmentsOf(routes)})
-		return routertest.Fixture{Router: h.node(t), Address: h.listen, Restart: func() router.Router {
-			h.kill()
-			h.boot()
-			return h.node(t)
-		}}
-	})
+	for name, unfenced := range map[string]bool{"fenced": false, "read back": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			routertest.Exercise(t, func(t testing.TB, routes []rollout.Route) routertest.Fixture {
+				h := startHAProxy(t, Config{Environments: environmentsOf(routes)}, func(h *haproxy) { h.unfenced = unfenced })
+				return routertest.Fixture{Router: h.node(t), Address: h.listen, Restart: func() router.Router {
+					h.kill()
+					h.boot()
+					return h.node(t)
+				}, Undurable: func() router.Router {
+					return h.bareNode(t, func(o *Options) { o.Failpoints = noDisk(t) })
+				}}
+			})
+		})
+	}
+}
+
+// noDisk fails whatever is to be written for a restart.
+func noDisk(t testing.TB) *failpoint.Set {
+	t.Helper()
+	set, err := failpoint.New(string(failpoint.StateFileTemp) + "=error")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 // environmentsOf are the environments of routes, as far as the configuration shows them.

@@ -13,24 +13,8 @@ import (
 
 	"viridian/rollout"
 	"viridian/router"
+	"viridian/router/routertest"
 )
-
-// parts are what hostile texts are put together from: what HAProxy's command line, its maps, its configuration, HTTP
-// and file systems give a meaning to.
-var parts = []string{
-	";", "\n", "\r\n", "\\", " ", "\t", "\x00", "#", "<<", "@1", "|", ",", ":", "/", "../", "..", "%00", "%0a", "$(id)", "`id`", "\"", "'", "{", "}", "*", "?", "~",
-	"set map #0 env/shop 9|1|0|0", "del map #0 env/shop", "show info", "shutdown sessions server viridian.shop.web.1/s1", "disable server viridian.shop.web.1/s1",
-	"set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9", "env/shop", "host/shop.localhost", "viridian.shop.web.1/s1", "gen/shop/1", "shop", "shop.web", "web", "none",
-	"a", "A", "0", "-", "_", ".", "é", "店", "\u202e", "\xff", "о", strings.Repeat("a", 64), strings.Repeat("b", 5000), "\r\nX-Viridian-Value: none\r\n", "127.0.0.1", "::1",
-}
-
-func hostileText(random *rand.Rand) string {
-	var b strings.Builder
-	for range 1 + random.IntN(4) {
-		b.WriteString(parts[random.IntN(len(parts))])
-	}
-	return b.String()
-}
 
 // TestProveHostileNames gives the driver ten thousand hostile environments, services, hosts, addresses and ids.
 // Afterwards HAProxy is exactly as it was.
@@ -48,7 +32,7 @@ func TestProveHostileNames(t *testing.T) {
 	for range count {
 		route, g := l.route(3, all(1)), at(2, slices.Clone(l.generation(2).Groups[0].Instances)...)
 		route.Services = slices.Clone(route.Services)
-		text := hostileText(random)
+		text := routertest.HostileText(random)
 		switch random.IntN(6) {
 		case 0:
 			route.Environment = text

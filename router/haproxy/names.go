@@ -32,6 +32,10 @@ func backendName(environment, service string, slot int) string {
 	return prefix + siteName(environment, service) + "." + strconv.Itoa(slot)
 }
 
+func previewKeyOf(environment string, generation int) string {
+	return previewKey + environment + "/" + strconv.Itoa(generation)
+}
+
 // splitBackend reads the name of one of our backends: the last part is a slot's number, or [asks] and a sum.
 func splitBackend(name string) (environment, service, last string, ok bool) {
 	rest, ours := strings.CutPrefix(name, prefix)

@@ -60,6 +60,7 @@ type Node struct {
 
 	layout  atomic.Pointer[layout] // of the run that was last seen
 	drains  drains
+	undone  undone
 	traffic *traffic
 
 	writing chan struct{} // capacity 1: whoever put something in may write files
@@ -99,7 +100,7 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{router: o.Router, name: o.Node, rest: o.SlotRest, clock: o.Clock, failpoints: o.Failpoints,
 		logger: o.Logger.With("router", o.Router, "node", o.Node), environments: map[string]*environment{}, placed: map[placeKey]placement{},
-		writing: make(chan struct{}, 1), traffic: newTraffic()}
+		undone: undone{edits: map[string][]undoneEdit{}, told: map[string][]string{}}, writing: make(chan struct{}, 1), traffic: newTraffic()}
 	socket, err := parseAddress(o.Socket, o.TLS)
 	if err != nil {
 		return fail("socket", err)

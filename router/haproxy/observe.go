@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"viridian/rollout"
@@ -12,8 +13,9 @@ import (
 )
 
 // Observe reads what HAProxy does in the environment, and holds it against its map file and its servers. Revision and
-// weights are those that a restart would leave: while the file is behind, they are the file's. What somebody changed by
-// hand is named in Error; a generation whose servers were changed is not among Staged.
+// weights are those that a restart would leave: while the file is behind, they are the file's, and Fence is the revision
+// that serves. What somebody changed by hand is named in Error and in Edits; a generation whose servers or preview were
+// changed is not among Staged.
 func (n *Node) Observe(ctx context.Context, name string) (router.Observation, error) {
 	o := observation{Observation: router.Observation{Receipt: rollout.Receipt{Router: n.router, Node: n.name,
 		Grade: n.Grade(), Hash: rollout.Route{}.Hash()}}, name: name}
@@ -36,6 +38,7 @@ func (n *Node) Observe(ctx context.Context, name string) (router.Observation, er
 		return o.Observation, err
 	}
 	o.Error = strings.Join(o.findings, "; ")
+	o.Edits = n.undone.observe(name, o.Edits, n.clock.Now())
 	return o.Observation, nil
 }
 
@@ -51,10 +54,32 @@ func (o *observation) found(format string, args ...any) {
 	o.findings = append(o.findings, fmt.Sprintf(format, args...))
 }
 
-// byHand notes an edit of the map. Whoever made it went around the fence, so that a lower revision is no late news.
-func (o *observation) byHand(format string, args ...any) {
+// What hands do, as it is told.
+const (
+	editGone    = "the map entry is gone: somebody took it out by hand"
+	editSetBack = "the map entry was set back by hand: it is at revision %d instead of %d"
+	editSlot    = "slot %d is not as generation %d was staged in it: %s"
+)
+
+// edited notes what somebody changed behind our back, to be told.
+func (o *observation) edited(format string, args ...any) {
 	o.found(format, args...)
+	o.Edits = append(o.Edits, o.findings[len(o.findings)-1])
+}
+
+// byHand notes an edit of the environment's entry. Whoever made it went around the fence, so that a lower revision is no
+// late news.
+func (o *observation) byHand(format string, args ...any) {
+	o.edited(format, args...)
 	o.Grade = rollout.GradeReadBack
+}
+
+// shown is a value of the map as people are told of it.
+func shown(value string) string {
+	if value == "" {
+		return "gone"
+	}
+	return fmt.Sprintf("%.80q", value)
 }
 
 func (o *observation) tell(e entry) {
@@ -69,10 +94,13 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 		if held, err = parseEntry(text); err != nil {
 			o.byHand("%v", err)
 		} else if sites := o.sites(o.name); sumOfSites(sites) != held.sites {
-			o.found("the hosts were changed by hand: now %v lead here", slices.Sorted(maps.Keys(sites)))
+			o.edited("the hosts were changed: now %v lead here", slices.Sorted(maps.Keys(sites)))
 		}
 	}
 	o.tell(held)
+	if there && err == nil {
+		o.observeKeys(held)
+	}
 	if n.files == nil {
 		return held
 	}
@@ -81,19 +109,47 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	switch {
 	case text == fileText && there == inFile:
 	case !there && err == nil:
-		o.byHand("the map entry is gone: somebody took it out by hand")
+		o.byHand(editGone)
 	case err == nil && file.revision > held.revision:
-		o.byHand("the map entry was set back by hand: it is at revision %d, the map file at %d", held.revision, file.revision)
+		o.byHand(editSetBack, held.revision, file.revision)
 	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
 	case err != nil || file.revision != held.revision:
 		o.tell(file)
+		o.Fence = held.revision
 		o.found("revision %d serves, and is not durable yet: the map file is at revision %d", held.revision, file.revision)
 	case file.durable() != held.durable():
 		o.found("the map file is not up to date")
 	}
 	return held
+}
+
+// observeKeys looks for entries that nobody here wrote.
+func (o *observation) observeKeys(e entry) {
+	for _, m := range o.twice {
+		if o.concerns(o.name, m) {
+			o.edited("the map has %s twice", m.key)
+		}
+	}
+	for _, m := range o.lines {
+		number, isPreview := strings.CutPrefix(m.key, previewKey+o.name+"/")
+		if n, err := strconv.Atoi(number); isPreview && (err != nil || e.lacks(n)) {
+			o.edited("the map has %s, which is of no generation here", m.key)
+		}
+	}
+}
+
+// lacks says whether no slot has anything to do with the generation.
+func (e entry) lacks(generation int) bool {
+	_, known := e.of(generation)
+	return !known
+}
+
+// concerns says whether an entry of the map is the environment's.
+func (v view) concerns(environment string, m mapping) bool {
+	return m.key == envKey+environment || strings.HasPrefix(m.key, previewKey+environment+"/") ||
+		(strings.HasPrefix(m.key, siteKey) && strings.HasPrefix(v.entries[m.key], environment+"."))
 }
 
 // durable is the part of an entry that a restart must find: not what is under way, nor who did it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -38,7 +39,11 @@ func (n *Node) observeSlots(ctx context.Context, o *observation, e entry) error 
 
 func (n *Node) observeStaged(ctx context.Context, o *observation, s slot) {
 	if o.sumOf(o.name, s) != s.sum {
-		o.found("slot %d is not as generation %d was staged in it: %s", s.number, s.generation, n.difference(ctx, o, s))
+		o.edited(editSlot, s.number, s.generation, n.difference(ctx, o, s))
+		return
+	}
+	if key := previewKeyOf(o.name, s.generation); o.entries[key] != strconv.Itoa(s.number) {
+		o.edited("the map entry %s should be %d and is %s", key, s.number, shown(o.entries[key]))
 		return
 	}
 	o.Staged = append(o.Staged, s.generation)
@@ -106,6 +111,10 @@ func (s server) condition() string {
 		return "is draining"
 	case !s.checked:
 		return "is not checked"
+	case s.weight != s.initial:
+		return fmt.Sprintf("has the weight %d instead of %d", s.weight, s.initial)
+	case s.askedElsewhere():
+		return "is asked for its health at another address"
 	}
 	return conditionReady
 }

@@ -21,7 +21,7 @@ func (n *Node) Preview(ctx context.Context, environment string, generation int) 
 	if err != nil {
 		return p, err
 	}
-	if _, there := v.entries[previewKey+environment+"/"+p.Value]; !there {
+	if _, there := v.entries[previewKeyOf(environment, generation)]; !there {
 		return p, fmt.Errorf("environment %s, generation %d: %w", environment, generation, router.ErrNotStaged)
 	}
 	for _, host := range slices.Sorted(maps.Keys(v.sites(environment))) {

@@ -121,8 +121,11 @@ func TestFence_OfAPausedWriter(t *testing.T) {
 	l.stage(0, 1, 2)
 	l.apply(1, all(1))
 	line := newBadLine(t, l.dir+"/fence.sock")
-	line.fault.Store(int32(waits))
 	paused := l.haproxy.bareNode(t, func(o *Options) { o.Fence, o.Timeout = "unix:"+line.path, time.Minute })
+	if _, err := paused.Observe(l.ctx, "shop"); err != nil { // the first look asks the fence, too
+		t.Fatal(err)
+	}
+	line.fault.Store(int32(waits))
 	ended := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(l.ctx, time.Minute)

@@ -50,7 +50,7 @@ func (n *Node) Remove(ctx context.Context, f router.Fence, name string, generati
 
 // vacate empties the slot and marks it as free.
 func (n *Node) vacate(ctx context.Context, v view, name string, s slot) (entry, error) {
-	key := previewKey + name + "/" + strconv.Itoa(s.generation)
+	key := previewKeyOf(name, s.generation)
 	if err := n.put(ctx, func(view) map[string]string { return map[string]string{key: absent} }); err != nil {
 		return entry{}, err
 	}

@@ -15,8 +15,12 @@ type server struct {
 	up         bool
 	admin      int
 	checkState int
-	checked    bool     // its health checks are switched on
-	fields     []string // of the line
+	checked    bool // its health checks are switched on
+	// What only a hand changes: its share, and where it is asked for its health.
+	weight, initial int
+	checkPort       int      // 0: that of the address
+	checkAddress    string   // "-": the address
+	fields          []string // of the line
 }
 
 // The bits of srv_admin_state (management guide, "show servers state").
@@ -32,9 +36,13 @@ const (
 	fieldAddress = 4
 	fieldState   = 5
 	fieldAdmin   = 6
+	fieldWeight  = 7
+	fieldInitial = 8
 	fieldSince   = 9
 	fieldCheck   = 13
 	fieldPort    = 18
+	fieldAskPort = 21
+	fieldAskAddr = 22
 	fieldCount   = 25
 
 	checkEnabled = 0x04
@@ -59,7 +67,7 @@ func readServers(backend, answer string) ([]server, error) {
 			return nil, fmt.Errorf("servers of backend %s: %.80q", backend, line)
 		}
 		numbers := make([]int, fieldCount)
-		for _, i := range []int{fieldState, fieldAdmin, fieldCheck, fieldPort} {
+		for _, i := range []int{fieldState, fieldAdmin, fieldWeight, fieldInitial, fieldCheck, fieldPort, fieldAskPort} {
 			var err error
 			if numbers[i], err = strconv.Atoi(fields[i]); err != nil {
 				return nil, fmt.Errorf("servers of backend %s: %.80q", backend, line)
@@ -67,7 +75,8 @@ func readServers(backend, answer string) ([]server, error) {
 		}
 		out = append(out, server{name: fields[fieldName], address: fields[fieldAddress], port: numbers[fieldPort],
 			up: numbers[fieldState] != 0, admin: numbers[fieldAdmin], checkState: numbers[fieldCheck],
-			checked: numbers[fieldCheck]&checkEnabled != 0, fields: fields})
+			checked: numbers[fieldCheck]&checkEnabled != 0, weight: numbers[fieldWeight], initial: numbers[fieldInitial],
+			checkPort: numbers[fieldAskPort], checkAddress: fields[fieldAskAddr], fields: fields})
 	}
 	if !version {
 		return nil, fmt.Errorf("servers of backend %s: %.80q", backend, answer)
@@ -78,8 +87,17 @@ func readServers(backend, answer string) ([]server, error) {
 // idle says whether no command or configuration lets the server take requests.
 func (s server) idle() bool { return s.admin&adminMaint != 0 }
 
-// ready says whether the server takes requests as soon as its checks pass.
-func (s server) ready() bool { return s.admin&^adminConfigured == 0 && s.checked }
+// ready says whether the server takes its share of requests as soon as its checks pass.
+func (s server) ready() bool {
+	return s.admin&^adminConfigured == 0 && s.checked && s.weight == s.initial && !s.askedElsewhere()
+}
+
+// askedElsewhere says whether its health is asked for at another address than its own.
+func (s server) askedElsewhere() bool {
+	return (s.checkPort != 0 && s.checkPort != s.port) || (s.checkAddress != noAddress && s.checkAddress != s.address)
+}
+
+const noAddress = "-"
 
 func (s server) at(target netip.AddrPort) bool {
 	a, err := netip.ParseAddr(s.address)

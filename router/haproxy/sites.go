@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"viridian/rollout"
@@ -70,16 +71,63 @@ func (e entry) adopt(route rollout.Route) (entry, map[string]string) {
 // putSites makes exactly these hosts lead to the environment. A host that leads to another one is taken over: by the
 // order of specs it is ours now, and the other node's change is on its way.
 func (n *Node) putSites(ctx context.Context, environment string, sites map[string]string) error {
+	return n.put(ctx, func(v view) map[string]string { return v.wantedSites(environment, sites) })
+}
+
+func (v view) wantedSites(environment string, sites map[string]string) map[string]string {
+	wanted := map[string]string{}
+	for host := range v.sites(environment) {
+		wanted[siteKey+host] = absent
+	}
+	for host, site := range sites {
+		wanted[siteKey+host] = site
+	}
+	return wanted
+}
+
+// putRest makes the entries beside the environment's own what they should be: its hosts, and a preview for each
+// generation that is staged. What is there twice is taken out.
+func (n *Node) putRest(ctx context.Context, environment string, sites map[string]string) error {
+	if err := n.putOnceOnly(ctx, environment); err != nil {
+		return err
+	}
 	return n.put(ctx, func(v view) map[string]string {
 		wanted := map[string]string{}
-		for host := range v.sites(environment) {
-			wanted[siteKey+host] = absent
+		for _, m := range v.lines {
+			if strings.HasPrefix(m.key, previewKey+environment+"/") {
+				wanted[m.key] = absent
+			}
 		}
-		for host, site := range sites {
-			wanted[siteKey+host] = site
+		e, _ := parseEntry(v.entries[envKey+environment])
+		for _, s := range e.slots {
+			switch key := previewKeyOf(environment, s.generation); {
+			case s.state == slotStaged:
+				wanted[key] = strconv.Itoa(s.number)
+			case s.generation != 0: // on its way in or out
+				delete(wanted, key)
+			}
+		}
+		if sites != nil {
+			maps.Copy(wanted, v.wantedSites(environment, sites))
 		}
 		return wanted
 	})
+}
+
+// putOnceOnly takes out what is in the map a second time. Requests never see it: of two, HAProxy uses the first.
+func (n *Node) putOnceOnly(ctx context.Context, environment string) error {
+	v, err := n.look(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, m := range v.twice {
+		if v.concerns(environment, m) {
+			if err := n.runtime.do(ctx, "del", "map", v.mapFile, "#"+m.id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // put makes entries other than an environment's what wanted says of the view; absent deletes.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -15,7 +17,7 @@ import (
 const maxAnswer = 32 << 20
 
 // errNotSent is wrapped where it is certain that HAProxy was told nothing.
-var errNotSent = errors.New("not sent")
+var errNotSent = errors.New("HAProxy was not reached")
 
 // address is where HAProxy listens for us.
 type address struct {
@@ -62,11 +64,24 @@ func (a address) dial(ctx context.Context) (net.Conn, func(), error) {
 		conn = secured
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errNotSent, err)
+		return nil, nil, fmt.Errorf("%w: %w%s", errNotSent, err, a.remedy(err))
 	}
 	past := time.Unix(1, 0)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) }) // an error means that it is closed already
 	return conn, func() { stop(); conn.Close() }, nil
+}
+
+// remedy is what can be done about an address that cannot be connected to.
+func (a address) remedy(err error) string {
+	switch local := a.network == "unix"; {
+	case local && errors.Is(err, os.ErrNotExist):
+		return ": HAProxy does not run, or was given another path when its configuration was printed"
+	case local && errors.Is(err, os.ErrPermission):
+		return ": Viridian's user must be in the group of this socket, and be able to enter its folder"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return ": HAProxy does not run, or does not listen here"
+	}
+	return ""
 }
 
 // exchange sends one message on a connection of its own and returns the answer, read to its end.

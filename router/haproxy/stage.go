@@ -12,8 +12,10 @@ import (
 )
 
 // Stage gives the generation a slot, fills it, and returns when its instances were checked: all up, or as long as a
-// healthy one needs to be. On what is staged already it looks for damage and mends it. It is ErrNoSlot when all slots
-// are taken, and an error that says what to print when the configuration cannot hold the generation.
+// healthy one needs to be. On what is staged already it looks for damage and mends it. Under a number that a restored
+// database gives out again, other instances take the place of those without weight, and of those that the route means
+// too; it is ErrInUse while the others serve. It is ErrNoSlot when all slots are taken, and an error that says what to
+// print when the configuration cannot hold the generation.
 func (n *Node) Stage(ctx context.Context, f router.Fence, route rollout.Route, g rollout.Generation) error {
 	if err := checkNames(route.Environment, route.Services); err != nil {
 		return err
@@ -67,6 +69,8 @@ func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
 			return e, err
 		}
 		held.state, held.since = slotFilling, v.now
+	case e.carries(held) && held.sum != s.placement.sum() && !s.route.Weights.Carries(held.generation):
+		return e, fmt.Errorf("it serves here from other instances: %w", router.ErrInUse)
 	}
 	s.atOnce = known && held.state == slotStaged && (e.carries(held) || s.route.Weights.Carries(held.generation))
 	if known && !s.atOnce && (held.state == slotLeaving || !v.usable(name, held.number, s.placement)) {
@@ -152,7 +156,7 @@ func (s *staging) run(ctx context.Context, v view, e entry) error {
 			return err
 		}
 	}
-	key := previewKey + name + "/" + strconv.Itoa(s.placement.generation)
+	key := previewKeyOf(name, s.placement.generation)
 	err = s.put(ctx, func(view) map[string]string { return map[string]string{key: strconv.Itoa(number)} })
 	if err != nil {
 		return err

@@ -33,6 +33,7 @@ func (n *Node) updateLocked(ctx context.Context, env *environment, name string, 
 		if before, err = n.present(ctx, env, v, name); err != nil {
 			return v, entry{}, err
 		}
+		n.notice(ctx, env, v, name)
 		if after, err = change(v, before); err != nil {
 			return v, before, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -13,12 +14,13 @@ type view struct {
 	*layout
 	now     int64             // its clock, in seconds since 1970
 	lines   []mapping         // the whole map, in its order
+	twice   []mapping         // what only a hand adds: entries whose key is there before
 	entries map[string]string // the same by key
 	servers map[string][]server
 }
 
-// mapping is one line of the map.
-type mapping struct{ key, value string }
+// mapping is one line of the map. HAProxy's id names it among those of the same key.
+type mapping struct{ key, value, id string }
 
 var (
 	errLeaving = errors.New("the HAProxy process that answers is on its way out")
@@ -29,6 +31,9 @@ var (
 func (n *Node) look(ctx context.Context, environment string) (view, error) {
 	for range 3 {
 		l, err := n.currentLayout(ctx)
+		if errors.Is(err, errChanged) {
+			continue
+		}
 		if err != nil {
 			return view{}, err
 		}
@@ -101,8 +106,27 @@ func (n *Node) currentLayout(ctx context.Context) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.fence != nil { // else one that is configured wrongly would show at the next flip, which may be a rollback
+		if err := n.fence.swap(ctx, before.pid, envKey, absent, absent); err != nil {
+			return nil, err
+		}
+	}
+	n.compareMapFile(l)
 	n.layout.Store(l)
 	return l, nil
+}
+
+// compareMapFile warns of a map file that is not HAProxy's, as far as that shows from here.
+func (n *Node) compareMapFile(l *layout) {
+	if n.files == nil || n.runtime.network != "unix" {
+		return
+	}
+	theirs, err := os.Stat(l.mapFile)
+	ours, err2 := os.Stat(n.files.mapFile)
+	if err == nil && (err2 != nil || !os.SameFile(theirs, ours)) {
+		n.logger.Warn("map_file is not the file that this HAProxy reads, unless that is in another container: a restart would bring back old traffic",
+			"map_file", n.files.mapFile, "haproxy_reads", l.mapFile)
+	}
 }
 
 // info is what "show info" says of a process.
@@ -138,10 +162,13 @@ func (v *view) readMap(answer string) error {
 		if len(parts) != 3 || !strings.HasPrefix(parts[0], "0x") {
 			return fmt.Errorf("HAProxy's map: %.80q", line)
 		}
-		if _, twice := v.entries[parts[1]]; !twice {
-			v.entries[parts[1]] = parts[2]
-			v.lines = append(v.lines, mapping{parts[1], parts[2]})
+		m := mapping{key: parts[1], value: parts[2], id: parts[0]}
+		if _, twice := v.entries[m.key]; twice {
+			v.twice = append(v.twice, m)
+			continue
 		}
+		v.entries[m.key] = m.value
+		v.lines = append(v.lines, m)
 	}
 	return nil
 }

@@ -20,6 +20,16 @@ type Fixture struct {
 	// Restart stops the load balancer and starts it again, at the same address and with what it kept on disk. It
 	// returns the driver to go on with. Nil when that cannot be done.
 	Restart func() router.Router
+	// Undurable returns a driver of the same node, restarted if need be, that can write nothing for a restart. Nil when
+	// that cannot be done.
+	Undurable func() router.Router
+	// Lasting says that a node which forgot nothing is the same incarnation after a restart.
+	Lasting bool
+	// Signpost is a node that only says where traffic goes: connections, what is open on them and whether an instance
+	// is alive are somebody else's.
+	Signpost bool
+	// Undivided is a node that gives all traffic to one generation, and refuses shares.
+	Undivided bool
 }
 
 // patience is how long a test waits for what must happen.
@@ -42,6 +52,8 @@ func Exercise(t *testing.T, start func(t testing.TB, routes []rollout.Route) Fix
 		"Remove":                   remove,
 		"Forget":                   forget,
 		"Restart":                  restart,
+		"TellsWhatIsNotDurable":    tellsWhatIsNotDurable,
+		"NumberGivenOutAgain":      numberGivenOutAgain,
 		"ObserveOfTheUnknown":      observeOfTheUnknown,
 		"ServicesFlipTogether":     servicesFlipTogether,
 		"HostileNames":             hostileNames,

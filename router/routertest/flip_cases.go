@@ -56,7 +56,11 @@ func flipsUnderLoad(r *rig) {
 
 func weights(r *rig) {
 	r.stage(0, 1, 2)
-	for i, share := range []int{0, 10, 50, 100} {
+	shares := []int{0, 10, 50, 100}
+	if r.Undivided {
+		shares = []int{0, 100}
+	}
+	for i, share := range shares {
 		r.flips = nil
 		r.apply(int64(i+1), rollout.Weights{1: 100 - share, 2: share})
 		v := r.traffic(Load{KeepAlive: 4}, 1500, func(*Traffic) {})
@@ -65,6 +69,13 @@ func weights(r *rig) {
 		if !v.Clean() || (exact && got != float64(share)) || got < float64(share)-6 || got > float64(share)+6 {
 			r.Errorf("weight %d %%: generation 2 got %.1f %% (%v)", share, got, v)
 		}
+	}
+	if last := int64(len(shares)); r.Undivided {
+		if err := r.tryApply(r.route(last+1, rollout.Weights{1: 90, 2: 10})); err == nil {
+			r.Error("shares are taken")
+		}
+		r.serves(host, 2)
+		r.holds(last, all(2))
 	}
 }
 
@@ -180,8 +191,8 @@ func restart(r *rig) {
 	r.serves(host, 2)
 	r.holds(2, all(2))
 	o := r.observe()
-	if o.Incarnation == before.Incarnation {
-		r.Errorf("the node has the incarnation %q of before", o.Incarnation)
+	if (o.Incarnation == before.Incarnation) != r.Lasting {
+		r.Errorf("the node has the incarnation %q, and had %q before", o.Incarnation, before.Incarnation)
 	}
 	if fmt.Sprint(o.Staged) != "[1 2]" || o.SpecVersion != 1 {
 		r.Errorf("the node has staged %v at spec version %d", o.Staged, o.SpecVersion)

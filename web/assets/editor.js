@@ -6,39 +6,84 @@
   if (!form) return;
   let typed = 0; // grows with every change
   let timer = 0;
+  let pending = ""; // the side whose change the other one has not taken over
+
+  // One button is enough here: it goes by the side that was edited last.
+  form.querySelector(".dialog-actions button[value=review-json]")?.remove();
+  const reviews = form.querySelectorAll("button[value=review-form]");
 
   const sides = { form: () => form.querySelector(".editor-form"), json: () => form.querySelector(".editor-json") };
   const names = (root) => [...root.querySelectorAll("[name]")].map((el) => el.name).join(" ");
   const fieldOf = (root, name) => root.querySelector(`[name="${CSS.escape(name)}"]`)?.closest(".field");
 
+  const sideOf = (el) => (sides.json().contains(el) ? "json" : "form");
+
   form.addEventListener("input", (e) => {
-    const side = sides.json().contains(e.target) ? "json" : "form";
+    pending = sideOf(e.target);
+    for (const button of reviews) button.value = "review-" + pending;
     typed += 1;
     clearTimeout(timer);
-    timer = setTimeout(() => sync(side, typed), 250);
+    timer = setTimeout(() => sync(pending, typed), 250);
   });
 
-  async function sync(side, mine) {
+  // Whoever goes to the other side finds it up to date. The JSON takes nothing before it has followed the form, since it
+  // is replaced as a whole then; the fields of the form follow one by one, around the one that is typed into.
+  form.addEventListener("focusout", (e) => {
+    if (!pending || !form.contains(e.relatedTarget) || !e.relatedTarget.name || sideOf(e.relatedTarget) === pending) return;
+    clearTimeout(timer);
+    const done = sync(pending, typed);
+    if (pending === "json") return;
+    const text = e.relatedTarget;
+    text.readOnly = true;
+    const late = setTimeout(() => { text.readOnly = false; }, 3000);
+    done.finally(() => { clearTimeout(late); text.readOnly = false; });
+  });
+
+  let last = Promise.resolve(); // one question at a time: a later one carries what came of the one before
+  function sync(side, mine) {
+    last = last.then(() => ask(side, mine));
+    return last;
+  }
+
+  async function ask(side, mine) {
     const body = new URLSearchParams(new FormData(form));
     body.set("step", "sync-" + side);
     try {
       const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("editor");
-      if (page && mine === typed) take(page, side);
+      if (!page || mine !== typed && (side === "form" || pending === "json")) return;
+      take(page, side, mine !== typed);
+      if (mine === typed) pending = "";
     } catch {
       // nothing is lost: the form is sent as it is when it is reviewed
     }
   }
 
-  function take(page, side) {
-    const other = page.querySelector(".editor-form");
-    if (side === "json" && !page.querySelector(".editor-json [aria-invalid]") || names(other) !== names(sides.form())) replace(sides.form(), other);
-    else for (const el of other.querySelectorAll("[name]")) copyFault(fieldOf(other, el.name), fieldOf(sides.form(), el.name));
+  // take shows what the server made of a side; late when the person has gone on to the form meanwhile.
+  function take(page, side, late) {
+    const [other, own] = [page.querySelector(".editor-form"), sides.form()];
+    const readable = !page.querySelector(".editor-json [aria-invalid]");
+    if (late && (!readable || names(other) !== names(own))) return;
+    if (readable && names(other) !== names(own)) replace(own, other);
+    else if (readable || side === "form") follow(own, other, side === "json", late ? document.activeElement : null);
     const text = form.querySelector("[name=json]");
-    if (side === "form") text.value = page.querySelector("[name=json]").value;
+    if (side === "form" && readable) text.value = page.querySelector("[name=json]").value;
     copyFault(fieldOf(page, "json"), fieldOf(form, "json"));
     form.elements.services.value = page.querySelector("[name=services]").value;
     document.getElementById("editor-notes").replaceChildren(...page.querySelector("#editor-notes").childNodes);
+  }
+
+  // follow takes over, field by field, what the same fields hold and what is wrong with them.
+  function follow(own, other, values, except) {
+    const [mine, theirs] = [own, other].map((root) => [...root.querySelectorAll("[name]")]);
+    theirs.forEach((el, i) => {
+      if (mine[i] === except) return;
+      if (values && el.type === "radio") mine[i].checked = el.checked;
+      else if (values && mine[i].value !== el.value) mine[i].value = el.value;
+      copyFault(fieldOf(other, el.name), fieldOf(own, el.name));
+    });
+    const titles = other.querySelectorAll("legend, button[value^=remove-service]");
+    own.querySelectorAll("legend, button[value^=remove-service]").forEach((el, i) => { if (titles[i]) el.textContent = titles[i].textContent; });
   }
 
   // replace takes the new fields and leaves the person where they are.

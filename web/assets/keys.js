@@ -24,6 +24,7 @@
   const input = palette.querySelector("input");
   const list = palette.querySelector("ul");
   let asked = 0; // the newest question; older answers are dropped
+  let moved = false; // by the arrows since that was asked: a late answer leaves the choice where it is
 
   const options = () => [...list.querySelectorAll(".palette-option")];
   const chosen = () => list.querySelector('[aria-selected="true"][data-href]');
@@ -36,6 +37,7 @@
 
   async function look() {
     const mine = ++asked;
+    moved = false;
     let text = "";
     try {
       const answer = await fetch("/find/options?q=" + encodeURIComponent(input.value), { headers: { "HX-Request": "true" } });
@@ -45,8 +47,9 @@
       text = "";
     }
     if (mine !== asked) return;
+    const at = moved ? chosen()?.dataset.href : "";
     list.innerHTML = text || '<li class="palette-none" role="option" aria-disabled="true" aria-selected="false">The search cannot be asked just now.</li>';
-    choose(options()[0]);
+    choose(options().find((o) => o.dataset.href === at) ?? options()[0]);
     const n = options().length;
     palette.querySelector("#palette-status").textContent = n === 1 ? "1 found" : n + " found";
   }
@@ -74,6 +77,7 @@
     const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (step && all.length) {
       e.preventDefault();
+      moved = true;
       choose(all[(at + step + all.length) % all.length]);
     } else if (e.key === "Enter") {
       e.preventDefault();
@@ -100,18 +104,35 @@
   const typing = (el) => el instanceof HTMLElement && el.checkVisibility() &&
     (el.isContentEditable || el.matches("input:not([type=checkbox], [type=radio]), textarea, select"));
 
+  const does = { r: "roll back", p: "promote", w: "set weights of", l: "lock or unlock", e: "edit" };
+
+  // say tells in a line what came of a key.
+  const told = document.createElement("p");
+  told.className = "told";
+  told.setAttribute("role", "status");
+  document.body.append(told);
+  let quiet = 0;
+  function say(text) {
+    told.textContent = text;
+    clearTimeout(quiet);
+    quiet = setTimeout(() => { told.textContent = ""; }, 4000);
+  }
+
   // act presses the way to a deed that the page shows, if it is a page about one environment.
   function act(key) {
-    if (!location.pathname.startsWith("/environments/")) return false;
-    for (const end of acts[key] ?? []) {
-      const link = [...document.querySelectorAll("main a[href]")].find((a) => a.pathname.endsWith(end));
-      if (link) {
-        if (link.hasAttribute("hx-get")) open(link.getAttribute("href"));
-        else link.click();
-        return true;
-      }
+    if (!location.pathname.startsWith("/environments/") || !(key in acts)) return false;
+    for (const end of acts[key]) {
+      const links = [...document.querySelectorAll("main a[href]")].filter((a) => a.pathname.endsWith(end)); // those in a closed menu too
+      const number = (a) => Number(/\/generations\/(\d+)\//.exec(a.pathname)?.[1] ?? 0);
+      const link = links.reduce((best, a) => (!best || number(a) > number(best) ? a : best), null); // the newest generation
+      if (!link) continue;
+      if (link.hasAttribute("hx-get")) open(link.getAttribute("href"));
+      else location.href = link.href;
+      return true;
     }
-    return false;
+    const off = [...document.querySelectorAll("main button[data-way]")].find((b) => acts[key].some((end) => b.dataset.way.split("?")[0].endsWith(end)));
+    say(off ? `${off.textContent}: ${off.nextElementSibling.textContent}` : `There is nothing to ${does[key]} here now.`);
+    return true;
   }
 
   document.addEventListener("keydown", (e) => {

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"viridian/rollout"
+	"viridian/store"
 	"viridian/store/storetest"
 )
 
@@ -28,11 +32,12 @@ func TestBrowser(t *testing.T) {
 	needs(t, node, "make test installs it: scripts/install test")
 	chromium := findChromium(t)
 	dev := startDev(t)
+	leaveNode(t, dev.data)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	args := []string{filepath.Join("node_modules", "@playwright", "test", "cli.js"), "test"}
 	cmd := exec.CommandContext(ctx, node, append(args, strings.Fields(os.Getenv("VIRIDIAN_SPECS"))...)...)
-	cmd.Env = append(os.Environ(), "VIRIDIAN_URL="+dev.api, "VIRIDIAN_TRAFFIC="+dev.traffic, "VIRIDIAN_TOKEN="+dev.token,
+	cmd.Env = append(os.Environ(), "VIRIDIAN_URL="+dev.api, "VIRIDIAN_TRAFFIC="+dev.traffic, "VIRIDIAN_TOKEN="+dev.token, "VIRIDIAN_LINK="+dev.link,
 		"VIRIDIAN_CHROMIUM="+chromium, "PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -72,12 +77,13 @@ func findChromium(t *testing.T) string {
 }
 
 // dev is one "viridian dev".
-type dev struct{ api, traffic, token string }
+type dev struct{ api, traffic, token, link, data string }
 
 var (
 	apiLine     = regexp.MustCompile(`API +(http://\S+)`)
 	trafficLine = regexp.MustCompile(`traffic +(http://\S+)`)
 	tokenLine   = regexp.MustCompile(`export TOKEN=(\S+)`)
+	linkLine    = regexp.MustCompile(`(http://\S+/login\?once=\S+)`)
 )
 
 // startDev runs the program at free ports until the end of the test.
@@ -87,7 +93,8 @@ func startDev(t *testing.T) dev {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "viridian").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	cmd := exec.Command(path, "dev", "--data", storetest.Folder(t), "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0")
+	data := storetest.Folder(t)
+	cmd := exec.Command(path, "dev", "--data", data, "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -108,7 +115,9 @@ func startDev(t *testing.T) dev {
 		}
 	}()
 	t.Cleanup(func() { end(t, cmd, out) })
-	return await(t, lines)
+	d := await(t, lines)
+	d.data = data
+	return d
 }
 
 // end stops the program as Ctrl-C does, and by force when that takes too long.
@@ -128,14 +137,14 @@ func await(t *testing.T, lines <-chan string) dev {
 	deadline := time.After(patience)
 	var d dev
 	var all []string
-	for d.api == "" || d.traffic == "" || d.token == "" {
+	for d.api == "" || d.traffic == "" || d.token == "" || d.link == "" {
 		select {
 		case line, ok := <-lines:
 			if !ok {
 				t.Fatalf("viridian dev ended:\n%s", strings.Join(all, "\n"))
 			}
 			all = append(all, line)
-			for form, field := range map[*regexp.Regexp]*string{apiLine: &d.api, trafficLine: &d.traffic, tokenLine: &d.token} {
+			for form, field := range map[*regexp.Regexp]*string{apiLine: &d.api, trafficLine: &d.traffic, tokenLine: &d.token, linkLine: &d.link} {
 				if match := form.FindStringSubmatch(line); match != nil {
 					*field = match[1]
 				}
@@ -145,4 +154,37 @@ func await(t *testing.T, lines <-chan string) dev {
 		}
 	}
 	return d
+}
+
+// leaveNode lets the installation have heard once of a node of a router that nobody drives any more: one to be taken
+// out.
+func leaveNode(t *testing.T, data string) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{URL: databaseOf(t, data)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Heartbeat(t.Context(), rollout.Node{Router: "former", Name: "gone-1", Incarnation: "17-1795400000", Version: "2.6"}, 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// databaseOf finds the private Postgres of a running dev by the file that Postgres writes for that.
+func databaseOf(t *testing.T, data string) string {
+	t.Helper()
+	var lines []string
+	err := filepath.WalkDir(filepath.Join(data, "postgres"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.Name() != "postmaster.pid" {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		lines = strings.Split(string(text), "\n")
+		return err
+	})
+	if err != nil || len(lines) < 5 {
+		t.Fatalf("the Postgres of dev is not found: %v, %d lines", err, len(lines))
+	}
+	query := url.Values{"host": {lines[4]}, "port": {lines[3]}, "sslmode": {"disable"}}
+	return "postgres://postgres@/viridian?" + strings.ReplaceAll(query.Encode(), "+", "%20")
 }

@@ -1,9 +1,10 @@
 // Pages tell the truth: a switch is seen at once, a cut stream is told and polled around, and no script is needed.
 import http from 'node:http';
-import { test, expect, signIn, api, until } from './world.js';
+import net from 'node:net';
+import { test, expect, signIn, signInByForm, api, until } from './world.js';
 
-async function ready(world) {
-  const w = await world();
+async function ready(world, spec) {
+  const w = await world(spec);
   await w.register('1.0.0');
   await w.promote(1);
   await w.register('1.1.0');
@@ -31,28 +32,31 @@ test('a switch shows in another browser within 300 ms of its commit', async ({ p
   await page.goto(w.path);
   await expect(page.locator('#live')).toContainText('live');
   const took = [];
-  for (const [revision, flip] of [[2, () => w.promote(2)], [3, () => w.rollback({ to: 1 })], [4, () => w.rollback({ to: 2, force: true })], [5, () => w.rollback({ to: 1 })]]) {
-    const seen = seenAt(page, '#route', `revision ${revision}`);
-    await flip().catch(async (e) => {
-      if (!String(e).includes('409')) throw e;
+  const flips = [() => w.promote(2), () => w.rollback({ from: 2 })];
+  for (const share of [10, 20, 30, 40]) flips.push(() => api('PUT', `${w.url}/weights`, { weights: { 1: 100 - share, 2: share } }));
+  for (const [i, flip] of flips.entries()) {
+    const revision = i + 2;
+    if (i === 2) { // what was rolled back is made fit again
       await api('POST', `${w.url}/generations/2/validate`, {});
       await w.state(2, 'ready');
-      await w.promote(2);
-    });
+    }
+    await expect(page.locator('#route')).toContainText('applied');
+    const seen = seenAt(page, '#route', `revision ${revision}`);
+    await flip();
     const at = await seen;
     const sw = await api('GET', `${w.url}/switches/${revision}`);
     took.push(Math.round(at - Date.parse(sw.committed_at)));
   }
   console.log(`a switch was seen ${took.join(', ')} ms after its commit`);
-  took.sort((a, b) => a - b);
-  expect(took[0]).toBeLessThan(300);
+  // Others use this machine too: the middle of six is what the pages do, the slowest what the machine did.
+  expect(took.toSorted((a, b) => a - b)[3]).toBeLessThan(300);
 });
 
 test('without JavaScript everything is there, and works', async ({ browser, world }) => {
   const w = await ready(world);
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
-  await signIn(page);
+  await signInByForm(page);
   await page.goto('/');
   await expect(page.getByRole('main')).toContainText(w.name);
   await page.goto(w.path);
@@ -105,4 +109,47 @@ test('a stream that a proxy cuts is told, and polled around', async ({ browser, 
   await seen;
   await context.close();
   proxy.end();
+});
+
+// breaking is a connection that can be cut, as when the server behind it was killed, and comes back at the same address.
+async function breaking() {
+  const target = new URL(process.env.VIRIDIAN_URL);
+  const open = new Set();
+  let down = false;
+  const server = net.createServer((socket) => {
+    if (down) return void socket.resetAndDestroy();
+    const onward = net.connect(Number(target.port), target.hostname);
+    for (const s of [socket, onward]) {
+      open.add(s);
+      s.on('error', () => {}).on('close', () => { open.delete(s); socket.destroy(); onward.destroy(); });
+    }
+    socket.pipe(onward).pipe(socket);
+  });
+  await new Promise((done) => server.listen(0, '127.0.0.1', done));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    kill: () => { down = true; for (const s of open) s.resetAndDestroy(); },
+    start: () => { down = false; },
+    end: () => { down = true; for (const s of open) s.destroy(); server.close(); },
+  };
+}
+
+test('a server that dies under an open page is told, and the page goes on when it is back', async ({ browser, world }) => {
+  const w = await ready(world);
+  const line = await breaking();
+  const context = await browser.newContext({ baseURL: line.url });
+  const page = await context.newPage();
+  const live = page.locator('#live');
+  await signIn(page);
+  await page.goto(w.path);
+  await expect(live).toHaveAttribute('data-state', 'live');
+  line.kill();
+  await expect(live).toContainText(/reconnecting ·\s*data from \d\d:\d\d:\d\d/);
+  await w.promote(2);
+  await expect(page.locator('#route')).toContainText('revision 1'); // the last that was seen, and said to be old
+  line.start();
+  await expect(live).toHaveAttribute('data-state', 'live', { timeout: 40_000 });
+  await expect(page.locator('#route')).toContainText('revision 2');
+  await context.close();
+  line.end();
 });

@@ -1,5 +1,5 @@
 // Who may do what, two people at once, and sessions that end.
-import { test, expect, api, signIn, token, name, until } from './world.js';
+import { test, expect, api, signIn, signInByForm, token, name, until } from './world.js';
 
 const dialog = (page) => page.locator('#dialog');
 
@@ -28,6 +28,11 @@ test('a viewer sees everything and can press nothing', async ({ page, world }) =
   const promote = page.getByRole('button', { name: 'Promote generation 2' }).first();
   await expect(promote).toBeDisabled();
   await expect(page.locator('#sides')).toContainText('needs the role deployer');
+  for (const button of await page.getByRole('main').locator('button:disabled').all()) {
+    if (await button.isVisible()) expect(await button.locator('xpath=following-sibling::*[1]').innerText()).not.toBe('');
+  }
+  await page.keyboard.press('p');
+  await expect(page.locator('.told')).toContainText('needs the role deployer');
   // What the page does not offer is refused as well.
   const answer = await page.request.get(`${w.path}/generations/2/promote`);
   expect(answer.status()).toBe(403);
@@ -81,7 +86,7 @@ test('a session that ends in mid-dialog loses nothing', async ({ page, world }) 
 test('a session can be ended from the list', async ({ browser, page }) => {
   const other = await (await browser.newContext({ userAgent: 'An older browser' })).newPage();
   const text = await token('operator');
-  await signIn(other, text);
+  await signInByForm(other, text);
   await signIn(page, text);
   await page.goto('/sessions');
   await page.getByRole('row', { name: /An older browser/ }).getByRole('button', { name: /End|Sign out/ }).click();
@@ -91,7 +96,7 @@ test('a session can be ended from the list', async ({ browser, page }) => {
 });
 
 test('signing out ends the session', async ({ page }) => {
-  await signIn(page, await token('viewer'));
+  await signInByForm(page, await token('viewer'));
   const cookies = await page.context().cookies();
   await page.locator('header summary').click();
   await page.getByRole('button', { name: 'Sign out' }).click();
@@ -99,4 +104,37 @@ test('signing out ends the session', async ({ page }) => {
   await page.context().addCookies(cookies); // kept by somebody
   await page.goto('/fleet');
   await expect(page).toHaveURL(/\/login/);
+});
+
+test('the link that dev prints signs in once', async ({ page, browser }) => {
+  const link = process.env.VIRIDIAN_LINK;
+  await page.goto(link);
+  await page.reload(); // looking does not spend it, as a preview of a chat would
+  const button = page.getByRole('button', { name: /^Sign in as/ });
+  test.skip(await button.count() === 0, 'it was used by an earlier round');
+  await button.click();
+  await expect(page.getByRole('navigation')).toBeVisible();
+  const other = await (await browser.newContext()).newPage();
+  await other.goto(link);
+  await expect(other.getByRole('button', { name: /^Sign in as/ })).toHaveCount(0);
+  await expect(other.getByRole('navigation')).toHaveCount(0);
+  await other.context().close();
+});
+
+test('the audit log is verified and taken along', async ({ page, world }) => {
+  await ready(world);
+  await signIn(page, await token('viewer'));
+  await page.goto('/audit');
+  for (const form of ['CSV', 'JSON']) {
+    const download = page.waitForEvent('download');
+    await page.getByRole('link', { name: `Export ${form}` }).click();
+    expect((await download).suggestedFilename()).toBe(`viridian-audit.${form.toLowerCase()}`);
+  }
+  await page.getByRole('link', { name: 'Verify' }).click();
+  await expect(page.getByRole('status').filter({ hasText: 'Intact.' })).toContainText('every hash was computed anew');
+  const head = await page.locator('.verify-head').first().innerText();
+  await page.getByLabel('Noted hashes').fill(`${head}\n${'0'.repeat(64)}`);
+  await page.getByRole('button', { name: 'Verify again' }).click();
+  await expect(page.getByRole('status').filter({ hasText: 'Not intact.' })).toContainText('1 noted hash is not in the log');
+  await expect(page.getByRole('listitem').filter({ hasText: head })).toContainText('found');
 });

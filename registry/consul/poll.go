@@ -1,0 +1,70 @@
+package consul
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hashicorp/consul/api"
+)
+
+// rhythm bounds a blocking query, so that a report comes at least every two seconds while Consul can be read.
+const rhythm = 1500 * time.Millisecond
+
+// firstPause and lastPause bound the wait after a call to Consul that failed.
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// blip is how long Consul may be unreadable before anybody is told: an election takes about that long.
+const blip = 1500 * time.Millisecond
+
+// errHidden is an answer from which the token's rights took something out: what is left is not the truth.
+var errHidden = errors.New("the token may not see everything: " + readFix)
+
+// poll asks a blocking query again and again until ctx ends, by consistent reads. lost hears of each that failed: with
+// no error while that may pass, and then with what it is.
+func (r *Registry) poll(ctx context.Context, ask func(*api.QueryOptions) (*api.QueryMeta, error), lost func(error)) {
+	var index uint64
+	var since time.Time
+	pause := firstPause
+	for ctx.Err() == nil {
+		meta, err := ask((&api.QueryOptions{RequireConsistent: true, WaitIndex: index, WaitTime: rhythm}).WithContext(ctx))
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			pause, index, since = firstPause, nextIndex(index, meta.LastIndex), time.Time{}
+			continue
+		}
+		index = 0
+		if since.IsZero() {
+			since = r.clock.Now()
+		}
+		err = explain(ctx, "read health", err)
+		if !missesPermission(err) && r.clock.Since(since) < blip {
+			err = nil
+		}
+		lost(err)
+		r.pause(ctx, pause)
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// nextIndex follows the rules of blocking queries: an index that goes back is begun anew, and is never below 1.
+func nextIndex(last, now uint64) uint64 {
+	if now < last {
+		return 0
+	}
+	return max(now, 1)
+}
+
+func (r *Registry) pause(ctx context.Context, d time.Duration) {
+	timer := r.clock.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.Chan():
+	case <-ctx.Done():
+	}
+}
