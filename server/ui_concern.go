@@ -21,7 +21,7 @@ func concernsOf(e rollout.Environment, now time.Time) []web.Concern {
 	c.nodes()
 	c.rollback()
 	c.newest()
-	if e.Hold != nil {
+	if e.Hold != nil && e.DeletingAt == nil {
 		c.add(web.Warn, "automation is held since a rollback: %s", e.Hold.Reason)
 		c.list[len(c.list)-1].Noted = true
 	}

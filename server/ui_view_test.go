@@ -255,7 +255,7 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 			e.Revision = 0
 			e.Receipts[0].Revision, e.Receipts[0].Hash = 0, e.Route().Hash()
 		}, "nothing live", web.Neutral, ""},
-		"being deleted": {func(e *rollout.Environment) { e.DeletingAt = &now }, "being deleted", web.Busy, "it is being deleted"},
+		"being deleted": {func(e *rollout.Environment) { e.DeletingAt, e.Hold = &now, &rollout.Hold{Reason: "errors"} }, "being deleted", web.Busy, "it is being deleted"},
 	} {
 		e := calm(now)
 		c.change(&e)

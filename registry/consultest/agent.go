@@ -2,7 +2,7 @@ package consultest
 
 import (
 	"encoding/json"
-	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -196,21 +196,22 @@ func (a *Agent) Resume() { _ = a.cmd.Process.Signal(syscall.SIGCONT) }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePorts are ports that were free, for TCP and UDP, a moment ago.
+// freePorts are ports that were free, for TCP and UDP, a moment ago. They are below the range from which the kernel takes
+// ports for outgoing connections and for listeners on port 0, which other tests have many of.
 func freePorts(t testing.TB, count int) []int {
 	t.Helper()
 	var out []int
 	for tries := 0; len(out) < count; tries++ {
-		if tries > 100 {
+		if tries > 1000 {
 			t.Fatal("there are not enough free ports")
 		}
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		port := 10240 + rand.IntN(20000)
+		tcp, err := net.Listen("tcp", address(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer func() { _ = tcp.Close() }()
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		udp, err := net.ListenPacket("udp", address(port))
 		if err != nil {
 			continue
 		}
