@@ -203,7 +203,7 @@ func freePorts(t testing.TB, count int) []int {
 		if tries > 1000 {
 			t.Fatal("there are not enough free ports")
 		}
-		port := 10240 + rand.IntN(20000)
+		port := 10240 + rand.IntN(20000) //nolint:gosec // any free port does
 		tcp, err := net.Listen("tcp", address(port))
 		if err != nil {
 			continue
