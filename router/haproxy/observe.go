@@ -113,6 +113,10 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
+	case inFile && err != nil: // nothing of it is believed: HAProxy never held it
+		o.tell(newEntry())
+		o.Fence = held.revision
+		o.edited("the map file was changed by hand: it reads %.80q", fileText)
 	case err != nil || file.revision != held.revision:
 		o.tell(file)
 		o.Fence = held.revision
