@@ -66,7 +66,7 @@ func refusals(err error) []*rollout.Refusal {
 func blockedView(refusals []*rollout.Refusal) []web.Blocked {
 	var out []web.Blocked
 	for _, r := range refusals {
-		out = append(out, web.Blocked{Detail: sentence(r.Detail), Fixes: r.Fixes})
+		out = append(out, web.Blocked{Detail: web.Sentence(r.Detail), Fixes: r.Fixes})
 	}
 	return out
 }

@@ -45,6 +45,14 @@ func TestPages_ShowWhatIs(t *testing.T) {
 			t.Errorf("%s has %d first headings", path, n)
 		}
 	}
+	viewer := w.signedIn(Viewer)
+	for path, wants := range map[string][]string{
+		"/environments/shop": {"Rollback ready:", "needs the role deployer; yours is viewer"},
+		"/wall":              {"rollback to 1 ready"},
+	} {
+		viewer.open(path)
+		viewer.wants(wants...) // whoever looks: who may not press is told so at the button
+	}
 	for path, status := range map[string]int{"/environments/none": 404, "/environments/shop/generations/99": 404, "/environments/shop/generations/x": 404,
 		"/environments/none/switches": 404, "/environments/shop/switches?cursor=x": 422, "/audit?generation=x": 422, "/audit/export?form=pdf": 422} {
 		if a := b.get(path); a.status != status {

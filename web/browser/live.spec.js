@@ -52,6 +52,19 @@ test('a switch shows in another browser within 300 ms of its commit', async ({ p
   expect(took.toSorted((a, b) => a - b)[3]).toBeLessThan(300);
 });
 
+test('the side that gets the traffic is the one that stands out, on a page that was open before', async ({ page, world }) => {
+  const w = await ready(world);
+  await signIn(page);
+  await page.goto(w.path);
+  const edge = (colour, style) => expect(page.locator(`#side-${colour}`)).toHaveCSS('border-top-style', style);
+  await edge('blue', 'solid');
+  await edge('green', 'dashed');
+  await w.promote(2);
+  await expect(page.locator('#side-green')).toContainText('live');
+  await edge('green', 'solid');
+  await edge('blue', 'dashed');
+});
+
 test('without JavaScript everything is there, and works', async ({ browser, world }) => {
   const w = await ready(world);
   const context = await browser.newContext({ javaScriptEnabled: false });
