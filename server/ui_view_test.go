@@ -45,6 +45,10 @@ func TestPages_ShowWhatIs(t *testing.T) {
 			t.Errorf("%s has %d first headings", path, n)
 		}
 	}
+	if a := b.get("/nothing/here"); a.status != http.StatusNotFound {
+		t.Errorf("a path with nothing at it: %d", a.status)
+	}
+	b.wants("there is nothing at this path", `aria-label="Main"`)
 	viewer := w.signedIn(Viewer)
 	for path, wants := range map[string][]string{
 		"/environments/shop": {"Rollback ready:", "needs the role deployer; yours is viewer"},

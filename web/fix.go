@@ -31,8 +31,17 @@ var fixWays = []struct {
 	{regexp.MustCompile(`^(?:GET|POST) /tokens$`), "Tokens", "/tokens", false},
 }
 
+// plainer says for people what the API says in the words of its requests.
+var plainer = map[string]string{
+	"correct what errors lists":                         "correct what is named here",
+	"roll back to another standby, or with force: true": "roll back to another standby, or force it",
+}
+
 // fixFor puts a page into the place of the call that what helps names. Without one it stays as it is.
 func fixFor(text string) fix {
+	if plain, ok := plainer[text]; ok {
+		text = plain
+	}
 	at := apiCall.FindStringSubmatchIndex(text)
 	if at == nil {
 		return fix{Before: text}

@@ -17,7 +17,7 @@ func TestFixFor_LeadsPeopleToPages(t *testing.T) {
 		"wait for the node, or take it out with DELETE /v1/routers/{router}/nodes/{node}": {Before: "wait for the node, or take it out with ", Label: "Fleet", Href: "/fleet"},
 		"name one that GET /v1/routers lists, or configure it":                            {Before: "name one that ", Label: "Fleet", Href: "/fleet", After: " lists, or configure it"},
 		"call GET /v1/nothing/known":                                                      {Before: "call GET /v1/nothing/known"},
-		"correct what errors lists":                                                       {Before: "correct what errors lists"},
+		"correct what errors lists":                                                       {Before: "correct what is named here"},
 		`see GET /v1/environments/"><script>/lock`:                                        {Before: `see GET /v1/environments/"><script>/lock`},
 	} {
 		if got := fixFor(text); got != want {
