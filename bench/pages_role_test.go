@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -121,8 +122,29 @@ func (p *pagesRole) change() {
 	p.hub.Publish(*e)
 }
 
-// manyEnvironments makes environments of three generations each: one live, one to go back to, one to be promoted. They
-// are written past the guards of the schema, with times that stay fresh.
+// crowd makes environments 1 to $1 with the settings $2: one generation live, one to go back to, one to be promoted.
+// Their times stay fresh.
+var crowd = []string{
+	`SET session_replication_role = replica`,
+	`INSERT INTO environment (name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights, live, previous, version)
+		SELECT 'shop-' || n, $2::jsonb, 1, now(), now(), 3, 0, 7, '{"2": 100}', 2, 1, 1000000 FROM generate_series(1, $1) n`,
+	`INSERT INTO spec_version (environment, version, spec, created_at, created_by)
+		SELECT 'shop-' || n, 1, $2::jsonb, now(), 'bench' FROM generate_series(1, $1) n`,
+	`INSERT INTO generation (environment, number, version, metadata, sizes, colour, created_at, created_by, state, state_changed_at,
+			reason, promote, waiting, announced, checked, unweighted_revision, succeeded)
+		SELECT 'shop-' || n, g, '2026.11.' || g || '-c0ffee', '{}', '{"web": 12}', CASE g WHEN 2 THEN 'blue' ELSE 'green' END, now(), 'token ci',
+			CASE g WHEN 1 THEN 'standby' WHEN 2 THEN 'live' ELSE 'ready' END, now(), '', false, '', true,
+			jsonb_build_object('passed', true), 0, true
+		FROM generate_series(1, $1) n, generate_series(1, 3) g`,
+	`INSERT INTO switch (environment, revision, kind, status, degraded, from_number, to_number, weights, actor, reason, warnings, committed_at, applied_at)
+		SELECT 'shop-' || n, 7, 'promote', 'applied', false, 1, 2, '{"2": 100}', 'token ci', 'release', '{}', now(), now() FROM generate_series(1, $1) n`,
+	`INSERT INTO reading (environment, generation, service, healthy, unhealthy, total, at, detail)
+		SELECT 'shop-' || n, g, 'web', 12, 0, 12, now() + interval '1 hour', '' FROM generate_series(1, $1) n, generate_series(1, 3) g`,
+	`INSERT INTO node (router, name, incarnation, version, seen_at, removed, changes)
+		SELECT 'builtin', 'edge-' || n, '1', '1', now() + interval '1 hour', false, 0 FROM generate_series(1, least(2, $1)) n`,
+}
+
+// manyEnvironments makes a crowd, past the guards of the schema, and returns it as it is loaded.
 func manyEnvironments(ctx context.Context, s *store.Store, database string, count int) ([]rollout.Environment, error) {
 	spec, err := rollout.ParseSpec([]byte(`{"services": [{"name": "web"}], "description": "a shop"}`))
 	if err != nil {
@@ -137,31 +159,10 @@ func manyEnvironments(ctx context.Context, s *store.Store, database string, coun
 		return nil, err
 	}
 	defer conn.Close(ctx)
-	for _, statement := range []string{
-		`SET session_replication_role = replica`,
-		`INSERT INTO environment (name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights, live, previous, version)
-			SELECT 'shop-' || n, '` + string(raw) + `', 1, now(), now(), 3, 0, 7, '{"2": 100}', 2, 1, 1000000 FROM generate_series(1, $1) n`,
-		`INSERT INTO spec_version (environment, version, spec, created_at, created_by)
-			SELECT 'shop-' || n, 1, '` + string(raw) + `', now(), 'bench' FROM generate_series(1, $1) n`,
-		`INSERT INTO generation (environment, number, version, metadata, sizes, colour, created_at, created_by, state, state_changed_at,
-				reason, promote, waiting, announced, checked, unweighted_revision, succeeded)
-			SELECT 'shop-' || n, g, '2026.11.' || g || '-c0ffee', '{}', '{"web": 12}', CASE g WHEN 2 THEN 'blue' ELSE 'green' END, now(), 'token ci',
-				CASE g WHEN 1 THEN 'standby' WHEN 2 THEN 'live' ELSE 'ready' END, now(), '', false, '', true,
-				jsonb_build_object('passed', true), 0, true
-			FROM generate_series(1, $1) n, generate_series(1, 3) g`,
-		`INSERT INTO switch (environment, revision, kind, status, degraded, from_number, to_number, weights, actor, reason, warnings, committed_at, applied_at)
-			SELECT 'shop-' || n, 7, 'promote', 'applied', false, 1, 2, '{"2": 100}', 'token ci', 'release', '{}', now(), now() FROM generate_series(1, $1) n`,
-		`INSERT INTO reading (environment, generation, service, healthy, unhealthy, total, at, detail)
-			SELECT 'shop-' || n, g, 'web', 12, 0, 12, now() + interval '1 hour', '' FROM generate_series(1, $1) n, generate_series(1, 3) g`,
-		`INSERT INTO node (router, name, incarnation, version, seen_at, removed, changes)
-			SELECT 'builtin', 'edge-' || n, '1', '1', now() + interval '1 hour', false, 0 FROM generate_series(1, least(2, $1)) n`,
-	} {
-		args := []any{count}
-		if statement[:3] == "SET" {
-			args = nil
-		}
+	for _, statement := range crowd {
+		args := []any{count, raw}[:strings.Count(statement, "$1")+strings.Count(statement, "$2")]
 		if _, err := conn.Exec(ctx, statement, args...); err != nil {
-			return nil, fmt.Errorf("%s: %w", statement[:40], err)
+			return nil, fmt.Errorf("%.40s: %w", statement, err)
 		}
 	}
 	var names []string

@@ -185,7 +185,7 @@ func consulSettings() []setting {
 			return err
 		}, usage: consulAddressForm + " of a Consul agent: then specs may say registry: consul, and be registered there"},
 		{key: "consul.token_file", take: text(field(func(c *consulConfig) *string { return &c.TokenFile })),
-			usage: "a file with the ACL token for it, which is read for each request; README.md has the policy that it needs"},
+			usage: "a file with the ACL token for it, which is read for each request; registry/consul/policy.hcl is what it must be allowed"},
 		{key: "consul.tls.ca_file", take: text(field(func(c *consulConfig) *string { return &c.TLS.CA })),
 			usage: "certificates that vouch for Consul's, where consul.address begins with https:// (default: the machine's)"},
 		{key: "consul.tls.cert_file", take: text(field(func(c *consulConfig) *string { return &c.TLS.Cert })),

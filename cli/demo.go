@@ -22,6 +22,8 @@ const (
 type demo struct {
 	api   *client.ClientWithResponses
 	fleet *demoFleet
+	// registry is where the environment's groups are announced: Consul where there is one in this run.
+	registry string
 }
 
 // newClient talks to the API at base with a token.
@@ -78,13 +80,16 @@ func (d *demo) environment(ctx context.Context) (*client.Environment, error) {
 
 func (d *demo) ensureEnvironment(ctx context.Context) (*client.Environment, error) {
 	env, err := d.environment(ctx)
-	if env != nil || err != nil {
-		return env, err
+	if env != nil {
+		return d.inRegistry(ctx, env)
+	}
+	if err != nil {
+		return nil, err
 	}
 	name, description := demoEnvironment, "The demo of viridian dev"
 	health, every, keep := client.HealthSpecType("http"), "500ms", "720h"
 	answer, err := d.api.CreateEnvironmentWithResponse(ctx, nil, client.EnvironmentSpec{
-		Name: &name, Description: &description,
+		Name: &name, Description: &description, Registry: &d.registry,
 		Services:  []client.Service{{Name: demoService, Health: &client.HealthSpec{Type: &health, Interval: &every}}},
 		Retention: &client.RetentionSpec{KeepFor: &keep}, // the way back is still there after a holiday
 	})
@@ -92,6 +97,23 @@ func (d *demo) ensureEnvironment(ctx context.Context) (*client.Environment, erro
 		return nil, err
 	}
 	return answer.JSON201, refused("create the environment", answer.ApplicationproblemJSONDefault)
+}
+
+// inRegistry moves the environment to the registry that there is in this run.
+func (d *demo) inRegistry(ctx context.Context, env *client.Environment) (*client.Environment, error) {
+	spec := env.Spec
+	if spec.Registry != nil && *spec.Registry == d.registry {
+		return env, nil
+	}
+	spec.Registry = &d.registry
+	answer, err := d.api.PutEnvironmentWithResponse(ctx, demoEnvironment, nil, spec)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode() == http.StatusConflict { // a promotion is under way; the pages say what the registry lacks
+		return env, nil
+	}
+	return answer.JSON200, refused("give the environment the registry "+d.registry, answer.ApplicationproblemJSONDefault)
 }
 
 // ensureGeneration returns the number that a build has, registering it when it has none. A retired one counts while

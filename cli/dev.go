@@ -37,6 +37,8 @@ func (p *program) devCommand() *cli.Command {
 			&cli.StringFlag{Name: "proxy-listen", Value: "127.0.0.1:8080", Usage: "`HOST:PORT` that traffic comes in on"},
 			&cli.StringFlag{Name: "data", Value: "./.viridian", Usage: "`FOLDER` for everything; the admin token is in FOLDER/token"},
 			&cli.BoolFlag{Name: "empty", Usage: "no demo: no environment, app or traffic"},
+			&cli.StringFlag{Name: "consul-addr", Usage: "`ADDRESS` of a Consul to register groups in: " + consulAddressForm + ", or " + noConsul +
+				"; without it an agent is run where consul is on PATH"},
 			&cli.BoolFlag{Name: "open", Value: true, Usage: "open the pages in a browser, where a terminal and a desktop are there"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "debug, info, warn or error"},
 		},
@@ -56,6 +58,11 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 		return &failure{what: "cannot make the data folder", cause: err, fix: "choose another one with --data"}
 	}
 	cfg.StateDir = filepath.Join(data, "state")
+	consul, err := findConsul(c.String("consul-addr"), data)
+	if err != nil {
+		return err
+	}
+	cfg.Consul.Address = consul.address
 	// With Postgres comes a lock, so that nobody else uses what lies in the folder.
 	p.say("starting a private Postgres …")
 	postgres, err := pglocal.Start(ctx, pglocal.Options{DataDir: filepath.Join(data, "postgres"), Durable: true, Logger: log})
@@ -67,7 +74,7 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 		return databaseFailure(err)
 	}
 	cfg.DatabaseURL = postgres.URL(devDatabase)
-	s := &devSession{program: p, config: cfg, data: data, empty: c.Bool("empty"), open: c.Bool("open"), links: make(chan string, 1), log: log, postgres: postgres}
+	s := &devSession{program: p, config: cfg, data: data, empty: c.Bool("empty"), open: c.Bool("open"), links: make(chan string, 1), log: log, postgres: postgres, consul: consul}
 	return s.run(ctx)
 }
 
@@ -112,6 +119,7 @@ type devSession struct {
 	links    chan string // what opens them
 	log      *slog.Logger
 	postgres *pglocal.Server
+	consul   *devConsul
 }
 
 func (s *devSession) run(ctx context.Context) error {
@@ -132,6 +140,7 @@ func (s *devSession) run(ctx context.Context) error {
 	all, ending := errgroup.WithContext(ctx)
 	all.Go(func() error { return s.watchPostgres(ending) })
 	all.Go(func() error { return fleet.run(backing) })
+	all.Go(func() error { return s.consul.run(backing) })
 	all.Go(func() error {
 		defer stopBacking()
 		return r.run(ending)
@@ -184,7 +193,10 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 		return err
 	}
 	s.links <- link
-	guide := &guide{link: link, api: localURL(r.apiAddress()), proxy: localURL(r.proxyAddress()), token: token, data: s.data}
+	if err := s.consul.await(ctx); err != nil {
+		return err
+	}
+	guide := &guide{consul: s.consul.told(), link: link, api: localURL(r.apiAddress()), proxy: localURL(r.proxyAddress()), token: token, data: s.data}
 	if s.empty {
 		return guide.print(s.stdout)
 	}
@@ -192,7 +204,7 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 	if err != nil {
 		return err
 	}
-	d := &demo{api: api, fleet: fleet}
+	d := &demo{api: api, fleet: fleet, registry: s.consul.registry()}
 	if guide.generations, err = d.ensure(ctx); err != nil {
 		return &failure{what: "the demo cannot be set up", cause: err, fix: "start again; or begin anew with another --data, or without the demo by --empty"}
 	}

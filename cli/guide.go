@@ -20,6 +20,7 @@ type guide struct {
 	api, proxy  string // base URLs
 	link        string // of the pages; signs in once
 	token, data string
+	consul      string              // which one is used
 	generations []client.Generation // of the demo; none for --empty
 	third       client.RegisterRequest
 }
@@ -31,6 +32,7 @@ Viridian is running. Ctrl-C stops everything; the data stays in {{.Data}}.
                signs you in once, within 15 minutes; later by the token below
   API          {{.API}}      its contract, to read: {{.API}}/docs
   traffic      {{.Proxy}}
+  Consul       {{.Consul}}
 {{- if .Generations}}
   demo         http://` + demoSite + `:{{.ProxyPort}}   in a browser, or by curl as below
 {{range .Generations}}
@@ -87,12 +89,13 @@ func (g *guide) print(w io.Writer) error {
 	}
 	view := struct {
 		API, Link, Proxy, ProxyPort, Token, Data string
+		Consul                                   string
 		Generations                              []client.Generation
 		steps
 		After        int // the number that a new generation will have
 		Unregistered bool
 		Third, Ports string
-	}{API: g.api, Link: g.link, Proxy: g.proxy, ProxyPort: port, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, steps: stepsFrom(g.generations), Unregistered: true}
+	}{API: g.api, Link: g.link, Proxy: g.proxy, ProxyPort: port, Consul: g.consul, Token: g.token, Data: filepath.Clean(g.data), Generations: g.generations, steps: stepsFrom(g.generations), Unregistered: true}
 	for _, gen := range g.generations {
 		view.After = max(view.After, gen.Number+1)
 		view.Unregistered = view.Unregistered && gen.Version != g.third.Version

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/rpc"
 	"net/rpc/jsonrpc"
+	"os"
 	"os/exec"
 	"testing"
 	"time"
@@ -44,11 +45,22 @@ func (r *recorder) Observe(context.Context, string) (router.Observation, error) 
 }
 
 // connectTwin makes a router of this process and its predecessor. The predecessor's process is a sleeping one.
-func connectTwin(t *testing.T, own, old ownRouter) (*twin, *exec.Cmd) {
+func connectTwin(t *testing.T, own, old ownRouter) (*twin, *os.Process) {
+	t.Helper()
+	p := sleepingPredecessor(t, &Handover{router: old})
+	process, err := os.FindProcess(p.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &twin{ownRouter: own, old: p, log: slog.New(slog.DiscardHandler)}, process
+}
+
+// sleepingPredecessor answers as h does, for a process that sleeps.
+func sleepingPredecessor(t *testing.T, h *Handover) *predecessor {
 	t.Helper()
 	near, far := net.Pipe()
 	server := rpc.NewServer()
-	if err := server.RegisterName(handoverService, &Handover{router: old}); err != nil {
+	if err := server.RegisterName(handoverService, h); err != nil {
 		t.Fatal(err)
 	}
 	sleeper := exec.Command("sleep", "600")
@@ -66,7 +78,7 @@ func connectTwin(t *testing.T, own, old ownRouter) (*twin, *exec.Cmd) {
 		<-p.conn.ended
 		p.close()
 	})
-	return &twin{ownRouter: own, old: p, log: slog.New(slog.DiscardHandler)}, sleeper
+	return p
 }
 
 var (
@@ -148,12 +160,61 @@ func TestTwin_KeepsWhoIsNotToBlame(t *testing.T) {
 func TestTwin_Alone(t *testing.T) {
 	t.Parallel()
 	both, process := connectTwin(t, &recorder{open: map[int]int{1: 1}}, &recorder{open: map[int]int{1: 1}})
-	_ = process.Process.Kill()
+	_ = process.Kill()
 	<-both.old.conn.ended
 	if err := both.Apply(t.Context(), wireFence, wireRoute); err != nil {
 		t.Error(err)
 	}
 	if o, err := both.Observe(t.Context(), "shop"); err != nil || o.InFlight[1] != 1 {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// TestPredecessor_Leave: one that hangs is ended, since it must not go on beside this process later; one that refuses is
+// not.
+func TestPredecessor_Leave(t *testing.T) {
+	t.Parallel()
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	for name, c := range map[string]struct {
+		ask   func(step) error
+		err   bool
+		ended bool
+	}{
+		"agrees":  {ask: func(step) error { return nil }},
+		"refuses": {ask: func(step) error { return errors.New("it comes too late") }, err: true},
+		"hangs":   {ask: func(step) error { <-never; return nil }, ended: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := sleepingPredecessor(t, &Handover{ask: c.ask})
+			if err := p.leave(slog.New(slog.DiscardHandler)); (err != nil) != c.err || p.gone() != c.ended {
+				t.Errorf("%v, and it is gone: %v", err, p.gone())
+			}
+		})
+	}
+}
+
+// TestUpgrade_Leave: a process leaves only to one that can still serve. It may have been stopped since that one spoke.
+func TestUpgrade_Leave(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	gone := make(chan struct{})
+	close(gone)
+	for name, c := range map[string]struct {
+		ended  chan struct{}
+		at     time.Time
+		leaves bool
+	}{
+		"in time":  {make(chan struct{}), now, true},
+		"too late": {make(chan struct{}), now.Add(1), false},
+		"gone":     {gone, now, false},
+	} {
+		failed := false
+		u := upgrade{successor: &successor{ended: c.ended, fail: func() { failed = true }}, sealed: true, until: now}
+		next, err := u.leave(c.at)
+		if left := next != nil && u.successor == nil; left != c.leaves || (err == nil) != c.leaves || failed == c.leaves {
+			t.Errorf("%s: left %v, failed %v, %v", name, left, failed, err)
+		}
 	}
 }

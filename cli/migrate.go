@@ -96,7 +96,8 @@ func databaseFailure(err error) error {
 	f := &failure{what: "the database", cause: err, fix: "look whether it runs, and whether database_url is right: viridian config check"}
 	var dirty *migrations.DirtyError
 	var pooler *migrations.PoolerError
-	if errors.As(err, &dirty) || errors.As(err, &pooler) || errors.Is(err, store.ErrPooler) {
+	var rights *migrations.RightsError
+	if errors.As(err, &dirty) || errors.As(err, &pooler) || errors.As(err, &rights) || errors.Is(err, store.ErrPooler) || errors.Is(err, store.ErrNoRights) {
 		f.fix = "" // it says what to do
 	}
 	return f

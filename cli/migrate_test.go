@@ -55,6 +55,15 @@ func TestMigrate_ByAnotherRole(t *testing.T) {
 	}
 	service.User = url.User(role)
 	env := map[string]string{"VIRIDIAN_DATABASE_URL": service.String(), "VIRIDIAN_MIGRATE_DATABASE_URL": owner}
+	if got := command(t, env, "migrate", "up"); got.code != 0 {
+		t.Fatalf("up: %+v", got)
+	}
+	for _, args := range [][]string{{"token", "list"}, {"migrate", "version"}} {
+		got := command(t, map[string]string{"VIRIDIAN_DATABASE_URL": service.String()}, args...)
+		if got.code != 1 || !strings.Contains(got.stderr, "viridian migrate up --grant-to") || strings.Contains(got.stderr, "fix: look whether it runs") {
+			t.Errorf("%v by a role that was not let in: %+v", args, got)
+		}
+	}
 	if got := command(t, env, "migrate", "up", "--grant-to", role); got.code != 0 || !strings.Contains(got.stderr, "role "+role+" may run the service") {
 		t.Fatalf("up: %+v", got)
 	}

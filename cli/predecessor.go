@@ -55,7 +55,10 @@ func (p *predecessor) gone() bool { return p == nil || closed(p.conn.ended) }
 
 func (p *predecessor) close() { _ = p.rpc.Close() } // it may be gone already
 
-var errPredecessorGone = errors.New("the process before this one is gone")
+var (
+	errPredecessorGone = errors.New("the process before this one is gone")
+	errNoAnswer        = errors.New("it does not answer")
+)
 
 // call asks the predecessor to do something.
 func (p *predecessor) call(method string, within time.Duration, args, reply any) error {
@@ -71,8 +74,30 @@ func (p *predecessor) call(method string, within time.Duration, args, reply any)
 		}
 		return done.Error
 	case <-over.C:
-		return fmt.Errorf("the process before this one, %d, does not answer within %v", p.pid, within)
+		return fmt.Errorf("the process before this one, %d: %w within %v", p.pid, errNoAnswer, within)
 	}
+}
+
+// leave tells the predecessor that this process serves. One that runs would have ended this process by the time that it
+// counts as not answering, see [upgrade.leave]. So it was stopped, and must not go on later: it is ended, and what it
+// serves with it.
+func (p *predecessor) leave(log *slog.Logger) error {
+	err := p.call("Leave", openTime, false, new(bool))
+	if errors.Is(err, errNoAnswer) {
+		log.Warn("the process before this one hangs and is killed, with what it still served", "pid", p.pid)
+		p.kill()
+	} else if err != nil && !errors.Is(err, errPredecessorGone) {
+		return fmt.Errorf("not taking over from process %d: %w", p.pid, err)
+	}
+	return nil
+}
+
+// kill ends the predecessor and waits until it is gone.
+func (p *predecessor) kill() {
+	if !p.gone() {
+		_ = syscall.Kill(p.pid, syscall.SIGKILL) // it may have ended just now
+	}
+	<-p.conn.ended
 }
 
 // twin is this process's own router and, as long as it is there, the predecessor's: both serve as one node, and a route
@@ -136,8 +161,5 @@ func (t *twin) follow(method string, args, reply any) {
 		return
 	}
 	t.log.Warn("the process before this one does not follow and is killed, with what it still served", "pid", t.old.pid, "error", err)
-	if !t.old.gone() {
-		_ = syscall.Kill(t.old.pid, syscall.SIGKILL) // it may have ended just now
-	}
-	<-t.old.conn.ended
+	t.old.kill()
 }

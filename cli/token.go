@@ -105,6 +105,9 @@ func (p *program) openTokens(ctx context.Context, c *cli.Command) (*store.Store,
 	}
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
+		if errors.Is(err, store.ErrNoRights) {
+			return nil, databaseFailure(err)
+		}
 		return nil, &failure{what: "the database", cause: err, fix: "look whether it runs, and whether its schema is there: viridian migrate version"}
 	}
 	return s, nil

@@ -30,13 +30,16 @@ func (r *replica) watch(ctx context.Context, parts *crew, d *duties) (*successor
 			r.begin(&u)
 		case q := <-u.asks():
 			if q.step == stepLeave && u.sealed {
-				next := u.successor
-				u.successor = nil
-				q.answer <- nil
-				return next, nil
+				next, err := u.leave(r.clock.Now())
+				q.answer <- err
+				if err == nil {
+					return next, nil
+				}
+				continue
 			}
 			u.sealed = true
 			err := r.layDown(d)
+			u.until = r.clock.Now().Add(r.openWithin())
 			u.late.Reset(r.openWithin())
 			q.answer <- err
 		case <-u.failed():
@@ -55,6 +58,7 @@ func (r *replica) watch(ctx context.Context, parts *crew, d *duties) (*successor
 type upgrade struct {
 	*successor
 	sealed bool            // the duties were laid down
+	until  time.Time       // when the successor must serve, once that was done
 	after  <-chan struct{} // begin when this is closed
 }
 
@@ -80,6 +84,18 @@ func (r *replica) begin(u *upgrade) {
 	}
 	u.successor = next
 	r.log.Info("upgrading: a new process gets ready to take over", "successor", next.cmd.Process.Pid, "program", r.self.path)
+}
+
+// leave ends the upgrade with the successor, which serves. After its time it has failed, whatever it says: where this
+// process was stopped, it hears only now what a successor said that has given up since, and nobody else would serve.
+func (u *upgrade) leave(now time.Time) (*successor, error) {
+	if now.After(u.until) || closed(u.ended) {
+		u.fail()
+		return nil, errors.New("it comes too late")
+	}
+	next := u.successor
+	u.successor = nil
+	return next, nil
 }
 
 func (u *upgrade) asks() <-chan question {
@@ -131,8 +147,8 @@ func (r *replica) takeOver() error {
 	if old == nil {
 		return nil
 	}
-	if err := old.call("Leave", openTime, false, new(bool)); err != nil && !errors.Is(err, errPredecessorGone) {
-		return fmt.Errorf("not taking over from process %d: %w", old.pid, err)
+	if err := old.leave(r.log); err != nil {
+		return err
 	}
 	r.api.share(r.inherited.systemd)
 	r.proxy.share(r.inherited.systemd)

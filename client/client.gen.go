@@ -1453,7 +1453,7 @@ type Route struct {
 type Router struct {
 	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
 	//
-	// Examples: builtin, haproxy
+	// Examples: builtin, haproxy, consul-splitter
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.
@@ -2583,7 +2583,8 @@ type ClientInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2594,7 +2595,8 @@ type ClientInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3448,7 +3450,8 @@ func (c *Client) ShowTraffic(ctx context.Context, environment EnvironmentPath, p
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3469,7 +3472,8 @@ func (c *Client) SetWeightsWithBody(ctx context.Context, environment Environment
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6484,7 +6488,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6495,7 +6500,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 	// and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-	// enters shifting with a paused promotion; a promotion that runs is paused.
+	// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+	// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9045,7 +9051,8 @@ func (c *ClientWithResponses) ShowTrafficWithResponse(ctx context.Context, envir
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -9062,7 +9069,8 @@ func (c *ClientWithResponses) SetWeightsWithBodyWithResponse(ctx context.Context
 //
 // Splits traffic between the live generation and one that is ready, shifting or standby. The weights sum to 100,
 // and a generation that is not live cannot have all of it: promote it, or roll back to it. A ready generation
-// enters shifting with a paused promotion; a promotion that runs is paused.
+// enters shifting with a paused promotion; a promotion that runs is paused. Where the environment has a router
+// that gives all traffic to one generation (`consul-query`), shares are refused with `conflict`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -18,19 +18,21 @@ import (
 // consulLab is an installation with a Consul. Where the agent has access control, Viridian has the documented policy.
 type consulLab struct {
 	*lab
-	agent *consultest.Agent
-	token string // file
-	admin *api.Client
+	agent     *consultest.Agent
+	tokenFile string
+	granted   string   // the token in it
+	policies  []string // what it has, documented in these files
+	admin     *api.Client
 }
 
-func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
+func newConsulLab(t testing.TB, agent *consultest.Agent, policies ...string) *consulLab {
 	t.Helper()
-	l := &consulLab{lab: newLab(t), agent: agent, admin: agent.Client(agent.Token)}
-	l.timing.leaseTTL, l.timing.callTimeout = 600*time.Millisecond, 2*time.Second // a retirement waits for both
+	l := &consulLab{lab: newLab(t), agent: agent, policies: append([]string{"registry/consul/policy.hcl"}, policies...), admin: agent.Client(agent.Token)}
+	l.timing.leaseTTL, l.timing.callTimeout = 600*time.Millisecond, 1500*time.Millisecond // a retirement waits for both
 	l.consul = fmt.Sprintf("consul:\n  address: %q\n", agent.HTTP)
 	if agent.Token != "" {
-		l.token = filepath.Join(l.dir, "consul.token")
-		l.consul += fmt.Sprintf("  token_file: %q\n", l.token)
+		l.tokenFile = filepath.Join(l.dir, "consul.token")
+		l.consul += fmt.Sprintf("  token_file: %q\n", l.tokenFile)
 		l.grant()
 	}
 	return l
@@ -39,10 +41,15 @@ func newConsulLab(t testing.TB, agent *consultest.Agent) *consulLab {
 // grant gives Viridian a new token.
 func (l *consulLab) grant() (token string) {
 	l.Helper()
-	token = l.agent.Grant(consultest.Policy(l, "registry/consul/policy.hcl"))
-	if err := os.WriteFile(l.token, []byte(token+"\n"), 0o600); err != nil {
+	var rules []string
+	for _, path := range l.policies {
+		rules = append(rules, consultest.Policy(l, path))
+	}
+	token = l.agent.Grant(rules...)
+	if err := os.WriteFile(l.tokenFile, []byte(token+"\n"), 0o600); err != nil {
 		l.Fatal(err)
 	}
+	l.granted = token
 	return token
 }
 
@@ -50,6 +57,7 @@ func (l *consulLab) grant() (token string) {
 type consulShop struct {
 	*shop
 	consulLab *consulLab
+	team      map[string]client.Instance // that registered themselves
 }
 
 func (l *consulLab) shop(r *replica, name string, size int) *consulShop {
@@ -67,11 +75,17 @@ func (l *consulLab) shop(r *replica, name string, size int) *consulShop {
 // catalog is what Consul has of the shop: how many instances are passing, and how many there are, by generation.
 func (s *consulShop) catalog() (passing, all map[int]int) {
 	s.Helper()
-	passing, all = map[int]int{}, map[int]int{}
-	entries, _, err := s.consulLab.admin.Health().Service(s.name+"-web", "", false, &api.QueryOptions{RequireConsistent: true})
+	passing, all, err := s.tryCatalog()
 	if err != nil {
 		s.Fatal(err)
 	}
+	return passing, all
+}
+
+func (s *consulShop) tryCatalog() (passing, all map[int]int, err error) {
+	s.Helper()
+	passing, all = map[int]int{}, map[int]int{}
+	entries, _, err := s.consulLab.admin.Health().Service(s.name+"-web", "", false, &api.QueryOptions{RequireConsistent: true})
 	for _, e := range entries {
 		number, err := strconv.Atoi(e.Service.Meta["viridian-generation"])
 		if err != nil || e.Service.Meta["viridian-environment"] != s.name {
@@ -82,7 +96,7 @@ func (s *consulShop) catalog() (passing, all map[int]int) {
 			passing[number]++
 		}
 	}
-	return passing, all
+	return passing, all, err
 }
 
 // leftovers is everything that is in Consul besides Consul itself.

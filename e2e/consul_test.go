@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -12,11 +11,21 @@ import (
 // rights in Consul than the documented policy gives, and looks at the catalog after each step. Nothing is left behind.
 func TestProveConsulLifecycle(t *testing.T) {
 	t.Parallel()
-	for _, size := range []int{3, 300} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
+	for name, c := range map[string]struct {
+		size    int
+		onAgent bool
+	}{"3": {3, false}, "300": {300, false}, "3 on an agent": {3, true}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
-			l := newConsulLab(t, consultest.WithACL(t))
+			began, size := time.Now(), c.size
+			var policies []string
+			if c.onAgent {
+				policies = []string{"registry/consul/policy-agent.hcl"}
+			}
+			l := newConsulLab(t, consultest.WithACL(t), policies...)
+			if c.onAgent {
+				l.consul += "  agent: " + l.agent.Node + "\n"
+			}
 			r := l.replica("a")
 			r.start("")
 			r.ready()
@@ -41,6 +50,9 @@ func TestProveConsulLifecycle(t *testing.T) {
 			expect("the second promoted", map[int]int{1: size, 2: size})
 			s.rollback(second)
 			expect("rolled back", map[int]int{1: size, 2: size})
+			if size == 3 {
+				s.moved()
+			}
 			s.retire(second)
 			expect("the second retired", map[int]int{1: size})
 			s.remove()
@@ -48,7 +60,21 @@ func TestProveConsulLifecycle(t *testing.T) {
 				t.Errorf("left behind in Consul: %v", left)
 			}
 			s.audit()
-			report(t, "%d instances: registered, healthy, promoted, rolled back, retired, deleted over the API with the documented policy; nothing left in Consul; %v", size, since(began))
+			report(t, "%s instances: registered, healthy, promoted, rolled back, retired, deleted over the API with the documented policy; nothing left in Consul; %v", name, since(began))
 		})
 	}
+}
+
+// moved gives the environment another registry, which leaves nothing in Consul, and then takes that back.
+func (s *consulShop) moved() {
+	s.Helper()
+	s.spec.Registry = ptr("static")
+	s.put()
+	s.eventually("nothing is left in Consul", func() bool { return len(s.consulLab.leftovers()) == 0 })
+	s.spec.Registry = ptr("consul")
+	s.put()
+	s.eventually("everything is back in Consul", func() bool {
+		passing, all := s.catalog()
+		return passing[1] == s.size && all[1] == s.size
+	})
 }

@@ -254,6 +254,7 @@ func fleetOf(l *lab, required string, balancers int, replicas ...string) *fleet 
 	}
 	f.shop = f.replicas[0].shop("shop", "edge")
 	f.promote(f.candidate())
+	f.inSync("every HAProxy has its first route") // which a quorum is no word for
 	return f
 }
 

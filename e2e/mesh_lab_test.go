@@ -248,3 +248,12 @@ func (l *meshLab) leftovers() []string {
 	}
 	return out
 }
+
+// leavesNothing waits until there are no leftovers: routers forget an environment right after it is gone.
+func (l *meshLab) leavesNothing() {
+	l.Helper()
+	var left []string
+	if !within(patience, func() bool { left = l.leftovers(); return len(left) == 0 }) {
+		l.Errorf("left behind in Consul: %v", left)
+	}
+}

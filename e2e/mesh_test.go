@@ -52,9 +52,7 @@ func TestProveMeshLife(t *testing.T) {
 		s.audit()
 		s.remove()
 	}
-	if left := l.leftovers(); len(left) > 0 {
-		t.Errorf("left behind in Consul: %v", left)
-	}
+	l.leavesNothing()
 	report(t, "register, promote, share, promote, roll back, retire, delete by splitter, query and key, with the documented policies; nothing left in Consul; %v", since(began))
 }
 

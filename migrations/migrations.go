@@ -79,10 +79,19 @@ func Version(ctx context.Context, databaseURL string) (version uint, dirty bool,
 	switch {
 	case errors.Is(err, pgx.ErrNoRows), errors.As(err, &refused) && refused.Code == "42P01": // undefined_table
 		return 0, false, nil
+	case errors.As(err, &refused) && refused.Code == "42501": // insufficient_privilege
+		return 0, false, &RightsError{Role: config.User}
 	case err != nil:
 		return 0, false, fmt.Errorf("read the schema version: %w", err)
 	}
 	return uint(max(recorded, 0)), dirty, nil
+}
+
+// RightsError says that there is a schema, and that the role was not let in.
+type RightsError struct{ Role string }
+
+func (e *RightsError) Error() string {
+	return fmt.Sprintf("role %[1]s may not use the tables: let it in by `viridian migrate up --grant-to %[1]s`, run as the role that owns them", e.Role)
 }
 
 func parse(url string) (*pgx.ConnConfig, error) {

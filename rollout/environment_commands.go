@@ -65,6 +65,13 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	before := c.e.Spec
 	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
 	c.event(EventEnvironmentUpdated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
+	if before.Registry != cmd.Spec.Registry { // what it was announced in is swept
+		for _, g := range e.Generations {
+			if g.State.Holds() && g.Announced {
+				c.edit(g.Number, func(g *Generation) { g.Announced = false })
+			}
+		}
+	}
 	if wiring || !reflect.DeepEqual(before.Validation, cmd.Spec.Validation) {
 		for _, g := range e.Generations {
 			if g.State == Ready {

@@ -144,7 +144,11 @@ func checkStates(w *world, e Environment) {
 			w.Fatalf("generation %d has weight and is noted without since %d", g.Number, g.UnweightedRevision)
 		}
 		unplaced := g.Waiting == NoSlot && (g.State == Registered || g.State == Validating)
-		if g.Waiting != "" && !unplaced && (g.State != Ready || !g.Promote) {
+		adopting := g.Waiting == Adopting && g.State == Registered && g.Awaiting()
+		if g.Awaiting() && g.State != Registered && g.State.Holds() {
+			w.Fatalf("generation %d is %s and nobody knows its instances", g.Number, g.State)
+		}
+		if g.Waiting != "" && !unplaced && !adopting && (g.State != Ready || !g.Promote) {
 			w.Fatalf("generation %d is %s and waits for %s", g.Number, g.State, g.Waiting)
 		}
 		if e.DeletingAt != nil && g.State != Retiring && g.State != Retired {

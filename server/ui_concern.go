@@ -17,10 +17,11 @@ const closing = 10 * time.Minute
 func concernsOf(e rollout.Environment, now time.Time) []web.Concern {
 	c := concerns{e: e, now: now}
 	c.live()
+	c.registry()
 	c.nodes()
 	c.rollback()
 	c.newest()
-	if e.Hold != nil {
+	if e.Hold != nil && e.DeletingAt == nil {
 		c.add(web.Warn, "automation is held since a rollback: %s", e.Hold.Reason)
 		c.list[len(c.list)-1].Noted = true
 	}
@@ -64,6 +65,18 @@ func (c *concerns) live() {
 			case r.Healthy < size:
 				c.add(web.Warn, "%s: %d of %d instances of generation %d are healthy", svc.Name, r.Healthy, size, n)
 			}
+		}
+	}
+}
+
+// registry looks at what the registry cannot do, and at what others did in it.
+func (c *concerns) registry() {
+	if c.e.Trouble != nil {
+		c.add(web.Warn, "the registry %s: %s", c.e.Spec.Registry, c.e.Trouble.Detail)
+	}
+	for _, r := range c.e.Readings {
+		if g, known := c.e.Generation(r.Generation); known && g.State.Holds() && r.Drift != "" {
+			c.add(web.Warn, "%s: the instances of generation %d are not as they were registered: %s", r.Service, r.Generation, r.Drift)
 		}
 	}
 }
@@ -119,6 +132,8 @@ func (c *concerns) newest() {
 	switch {
 	case g.State == rollout.Failed:
 		c.add(web.Warn, "generation %d failed: %s", g.Number, g.Reason)
+	case g.Waiting == rollout.Adopting:
+		c.add(web.Neutral, "generation %d waits for its instances: %s", g.Number, g.Reason)
 	case g.State == rollout.Ready && g.Waiting != "":
 		c.add(web.Warn, "generation %d asked to be promoted, and waits: %s", g.Number, g.Waiting)
 	}

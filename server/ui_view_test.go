@@ -254,12 +254,20 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		"newest waits": {func(e *rollout.Environment) {
 			e.Generations = append(e.Generations, rollout.Generation{Number: 3, State: rollout.Ready, Waiting: "environment_locked"})
 		}, "needs attention", web.Warn, "generation 3 asked to be promoted, and waits: environment_locked"},
+		"newest awaits instances": {func(e *rollout.Environment) {
+			e.Generations = append(e.Generations, rollout.Generation{Number: 3, State: rollout.Registered, Waiting: rollout.Adopting, Reason: "2 of 3"})
+		}, "steady", web.Good, "generation 3 waits for its instances: 2 of 3"},
+		"registry in trouble": {func(e *rollout.Environment) {
+			e.Spec.Registry, e.Trouble = "consul", &rollout.Trouble{Detail: "no leader"}
+		}, "needs attention", web.Warn, "the registry consul: no leader"},
+		"instances drifted": {func(e *rollout.Environment) { e.Readings[0].Drift = "web-2 is gone" }, "needs attention", web.Warn,
+			"web: the instances of generation 2 are not as they were registered: web-2 is gone"},
 		"nothing live": {func(e *rollout.Environment) {
 			e.Live, e.Previous, e.Weights, e.Switch = 0, 0, nil, nil
 			e.Revision = 0
 			e.Receipts[0].Revision, e.Receipts[0].Hash = 0, e.Route().Hash()
 		}, "nothing live", web.Neutral, ""},
-		"being deleted": {func(e *rollout.Environment) { e.DeletingAt = &now }, "being deleted", web.Busy, "it is being deleted"},
+		"being deleted": {func(e *rollout.Environment) { e.DeletingAt, e.Hold = &now, &rollout.Hold{Reason: "errors"} }, "being deleted", web.Busy, "it is being deleted"},
 	} {
 		e := calm(now)
 		c.change(&e)

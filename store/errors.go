@@ -27,6 +27,9 @@ var (
 	// prepared statements.
 	ErrPooler = errors.New("a pooler in transaction mode that knows no prepared statements stands before the database: " +
 		"add default_query_exec_mode=exec to database_url")
+	// ErrNoRights is wrapped, together with [ErrUnavailable], when the role of the service was not let in.
+	ErrNoRights = errors.New("the role of database_url may not use the tables: let it in by `viridian migrate up --grant-to ROLE`, " +
+		"run as the role that owns them")
 )
 
 // connectError is a failure to get a connection at all: nothing was sent.
@@ -56,6 +59,7 @@ const (
 	stateDiskFull         = "53100"
 	statePreparedThere    = "42P05"
 	statePreparedGone     = "26000"
+	stateNoRights         = "42501"
 	classConnection       = "08"
 	classResources        = "53"
 	classIntervention     = "57P"
@@ -148,6 +152,8 @@ func translateState(pg *pgconn.PgError, err error) error {
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrFull, err)
 	case pg.Code == statePreparedThere, pg.Code == statePreparedGone:
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrPooler, err)
+	case pg.Code == stateNoRights:
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrNoRights, err)
 	case pg.Code == stateQueryCanceled, pg.Code == stateReadOnly, strings.HasPrefix(pg.Code, classResources):
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	case pg.Code == stateUnique, pg.Code == stateCheck, pg.Code == stateExclusion:

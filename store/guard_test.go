@@ -41,7 +41,7 @@ func guarded(t *testing.T, g guard) *world {
 // role of the service, which has fewer rights as well.
 func TestSchema_Guards(t *testing.T) {
 	t.Parallel()
-	for _, g := range guards {
+	for _, g := range slices.Concat(guards, valueGuards) {
 		t.Run(g.name, func(t *testing.T) {
 			t.Parallel()
 			w := guarded(t, g)

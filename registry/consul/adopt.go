@@ -60,7 +60,8 @@ func (r *Registry) Find(ctx context.Context, a rollout.Adoption) (passing []roll
 // explainFilter is explain for a query whose filter may be at fault.
 func explainFilter(ctx context.Context, a rollout.Adoption, err error) error {
 	var status api.StatusError
-	if errors.As(err, &status) && status.Code == http.StatusBadRequest {
+	// Consul 1.22 answers a filter that it cannot read with 500.
+	if errors.As(err, &status) && (status.Code == http.StatusBadRequest || strings.Contains(status.Body, "boolean expression")) {
 		return fmt.Errorf("the filter %q is none that Consul understands: %s", a.Filter, firstLine(status.Body))
 	}
 	return explain(ctx, "read the instances of service "+a.Service, err)

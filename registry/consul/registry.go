@@ -80,7 +80,7 @@ func (r *Registry) Deregister(ctx context.Context, _ rollout.Spec, generation ro
 	if err != nil || known == nil {
 		return err
 	}
-	return r.write(ctx, api.TxnOps{{Node: &api.NodeTxnOp{Verb: api.NodeDelete, Node: api.Node{Node: nodeName(generation)}}}})
+	return r.write(ctx, nodeDelete(generation))
 }
 
 // errForeign is a node of our name that is not ours.

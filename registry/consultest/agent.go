@@ -2,13 +2,14 @@ package consultest
 
 import (
 	"encoding/json"
-	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,10 +28,14 @@ type Agent struct {
 	Token string
 
 	t      testing.TB
+	ports  []int
 	config map[string]any
 	dir    string
 	cmd    *exec.Cmd
 	ended  chan struct{}
+
+	mu      sync.Mutex
+	clients map[string]*api.Client // by token
 }
 
 // Dev starts an agent that keeps everything in memory, and waits until it has a leader.
@@ -66,7 +71,7 @@ func newAgent(t testing.TB, settings map[string]any) *Agent {
 	t.Helper()
 	need(t)
 	ports := freePorts(t, 7)
-	a := &Agent{t: t, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1]), Node: "agent-" + strconv.Itoa(ports[0])}
+	a := &Agent{t: t, ports: ports, clients: map[string]*api.Client{}, dir: t.TempDir(), HTTP: address(ports[0]), DNS: address(ports[1]), Node: "agent-" + strconv.Itoa(ports[0])}
 	a.config = map[string]any{
 		"bind_addr": "127.0.0.1", "client_addr": "127.0.0.1", "node_name": a.Node,
 		"log_level": "warn", "disable_update_check": true, "leave_on_terminate": true, "skip_leave_on_interrupt": true,
@@ -154,13 +159,20 @@ func (a *Agent) log() string {
 	return strings.Join(lines[max(0, len(lines)-30):], "\n")
 }
 
-// Client is a client of the agent with that token; "" for none.
+// Client is a client of the agent with that token; "" for none. There is one for each token, since an agent takes 200
+// connections from one address.
 func (a *Agent) Client(token string) *api.Client {
 	a.t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if c := a.clients[token]; c != nil {
+		return c
+	}
 	c, err := api.NewClient(&api.Config{Address: a.HTTP, Token: token})
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	a.clients[token] = c
 	return c
 }
 
@@ -182,21 +194,22 @@ func (a *Agent) Resume() { _ = a.cmd.Process.Signal(syscall.SIGCONT) }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePorts are ports that were free, for TCP and UDP, a moment ago.
+// freePorts are ports that were free, for TCP and UDP, a moment ago. They are below the range from which the kernel takes
+// ports for outgoing connections and for listeners on port 0, which other tests have many of.
 func freePorts(t testing.TB, count int) []int {
 	t.Helper()
 	var out []int
 	for tries := 0; len(out) < count; tries++ {
-		if tries > 100 {
+		if tries > 1000 {
 			t.Fatal("there are not enough free ports")
 		}
-		tcp, err := net.Listen("tcp", "127.0.0.1:0")
+		port := 10240 + rand.IntN(20000)
+		tcp, err := net.Listen("tcp", address(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
 		defer func() { _ = tcp.Close() }()
-		port := tcp.Addr().(*net.TCPAddr).Port
-		udp, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", port))
+		udp, err := net.ListenPacket("udp", address(port))
 		if err != nil {
 			continue
 		}

@@ -54,3 +54,15 @@ func TestWithACL_RefusesWithoutToken(t *testing.T) {
 	}
 	put(t, a.Client(a.Token))
 }
+
+func TestThreeServers_ElectAnotherLeader(t *testing.T) {
+	t.Parallel()
+	c := consultest.ThreeServers(t)
+	follower := c.Followers()[0]
+	put(t, follower.Client(""))
+	c.Leader().Kill()
+	follower.AwaitLeader()
+	if !kept(t, follower.Client("")) {
+		t.Error("a key is lost with the leader")
+	}
+}

@@ -57,6 +57,12 @@ func built() (string, error) {
 	return filepath.Join(cache, "viridian", "consul-"+hex.EncodeToString(sum.Sum(nil))[:16]), nil
 }
 
+// Path is the path of Consul. Without one the test is skipped, and fails where CI=true.
+func Path(t testing.TB) string {
+	t.Helper()
+	return need(t)
+}
+
 // need is the path of Consul. Without one it skips, and fails where CI=true.
 func need(t testing.TB) string {
 	t.Helper()

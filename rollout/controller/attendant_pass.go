@@ -189,17 +189,27 @@ func (a *attendant) found(h hand, e rollout.Environment, o router.Observation) (
 		return true
 	})
 	before, known := e.Receipt(h.node)
-	finding := fmt.Sprint(o.Revision < before.Revision, len(lost)+len(mend), o.Error)
-	news := finding != a.warned
-	if a.warned = finding; known && news && (o.Revision < before.Revision || len(lost)+len(mend) > 0 || (o.Error != "" && o.Error != before.Error)) {
-		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
-			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", len(lost)+len(mend), "found", o.Error)
+	if known {
+		a.warn(h, e, before, o, len(lost)+len(mend))
 	}
 	e.Receipts = slices.DeleteFunc(slices.Clone(e.Receipts), func(r rollout.Receipt) bool { return r.Router == h.node.Router && r.Node == h.node.Name })
 	if known || o.Revision > 0 {
 		e.Receipts = append(e.Receipts, o.Receipt)
 	}
 	return e, lost, mend
+}
+
+// warn logs that the node is brought back, once for what is found; before is what was recorded of it.
+func (a *attendant) warn(h hand, e rollout.Environment, before rollout.Receipt, o router.Observation, lost int) {
+	finding := ""
+	if o.Revision < before.Revision || lost > 0 || (o.Error != "" && o.Error != before.Error) {
+		finding = fmt.Sprint(o.Revision < before.Revision, lost, o.Error)
+	}
+	if finding != "" && finding != a.warned {
+		a.t.w.log.Warn("node is not as it was recorded, and is brought back", "environment", e.Name, "router", h.node.Router, "node", h.node.Name,
+			"recorded_revision", before.Revision, "found_revision", o.Revision, "lost_generations", lost, "found", o.Error)
+	}
+	a.warned = finding
 }
 
 // conclude reads the node after what was done, and records all of it.

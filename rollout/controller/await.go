@@ -21,13 +21,13 @@ const (
 // Await waits until the switch of the revision has come as far as is asked, or a later switch has taken its place, or
 // the timeout is over; reached is false in the last case. It returns the environment as it was last seen.
 func (s *Service) Await(ctx context.Context, environment string, revision int64, wait WaitFor, timeout time.Duration) (e rollout.Environment, reached bool, err error) {
-	seen := make(chan rollout.Environment, 1)
+	seen, hints := make(chan rollout.Environment, 1), make(chan struct{}, 1)
 	defer s.Hub.Subscribe(environment, func(_ string, e *rollout.Environment) {
-		if e != nil && came(*e, revision, wait) {
-			select {
-			case seen <- *e:
-			default:
-			}
+		switch {
+		case e == nil: // another replica has done something: its node may be the one that was waited for
+			offer(hints, struct{}{})
+		case came(*e, revision, wait):
+			offer(seen, *e)
 		}
 	})()
 	e, known := s.Hub.Latest(environment)
@@ -47,15 +47,20 @@ func (s *Service) Await(ctx context.Context, environment string, revision int64,
 	defer over.Stop()
 	poll := s.Clock.NewTicker(s.Poll)
 	defer poll.Stop()
+	look := func() {
+		call, cancel := context.WithTimeout(ctx, s.CallTimeout)
+		defer cancel()
+		if now, _, err := s.Store.Environment(call, environment); err == nil {
+			e = now
+		}
+	}
 	for !came(e, revision, wait) {
 		select {
 		case e = <-seen:
+		case <-hints:
+			look()
 		case <-poll.Chan():
-			call, cancel := context.WithTimeout(ctx, s.CallTimeout)
-			if now, _, err := s.Store.Environment(call, environment); err == nil {
-				e = now
-			}
-			cancel()
+			look()
 		case <-over.Chan():
 			return e, false, nil
 		case <-ctx.Done():
@@ -63,6 +68,14 @@ func (s *Service) Await(ctx context.Context, environment string, revision int64,
 		}
 	}
 	return e, true, nil
+}
+
+// offer sends what nobody has to take.
+func offer[T any](to chan<- T, v T) {
+	select {
+	case to <- v:
+	default:
+	}
 }
 
 func came(e rollout.Environment, revision int64, wait WaitFor) bool {

@@ -234,6 +234,37 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// TestAwait_Hint: what another replica records ends the wait at once, without a poll.
+func TestAwait_Hint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 5*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		stick := func(err error) {
+			r.node.mu.Lock()
+			defer r.node.mu.Unlock()
+			r.node.fail = err
+		}
+		stick(errors.New("stuck"))
+		revision := r.promote(1).Revision
+		o := r.service.Options
+		o.Hub, o.Poll = NewHub(), time.Hour
+		answered := make(chan bool, 1)
+		go func() {
+			_, reached, err := NewService(o).Await(t.Context(), "shop", revision, WaitApplied, 2*time.Hour)
+			answered <- reached && err == nil
+		}()
+		synctest.Wait()
+		stick(nil)
+		r.await(revision, WaitApplied)
+		began := time.Now()
+		o.Hub.Hint("shop")
+		if !<-answered || time.Since(began) > time.Second {
+			t.Errorf("answered %v after the hint", time.Since(began))
+		}
+	})
+}
+
 // A node that was taken out while it was down, and comes back when the environment is gone, does not go on with it.
 func TestFollower_ForgetsWhatWasDeletedWithoutIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -343,3 +343,31 @@ func TestFleet_AwayForAnHour(t *testing.T) {
 		}
 	})
 }
+
+// A node that is away is asked more often than one that answers, so that little time passes between its return and its
+// route.
+func TestPatrol_AsksWhoIsAwayMoreOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newYard(t, rollout.RequiredAll, 1, nil)
+		defer y.stop()
+		y.shop()
+		m := y.machines[0]
+		asked := func() int {
+			before := m.counts("pulse")
+			<-time.After(20 * time.Second)
+			return m.counts("pulse") - before
+		}
+		there := asked()
+		m.setAway(true)
+		<-time.After(time.Second)
+		if away := asked(); away < 3*there || away > 5*there || there == 0 {
+			t.Errorf("in 20 s asked %d times while it is away, and %d times while it is there", away, there)
+		}
+		m.setAway(false)
+		before := time.Now()
+		y.until(time.Second, "heard of", func() bool { c, _ := y.service.Contacts.Of("edge", m.name); return c.Error == "" })
+		if took := time.Since(before); took > 150*time.Millisecond {
+			t.Errorf("heard of after %v", took)
+		}
+	})
+}

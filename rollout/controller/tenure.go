@@ -31,6 +31,8 @@ type tenure struct {
 	// attendants see to the nodes of the environment's fleets.
 	attendants map[nodeKey]*attendant
 	warned     map[string]bool
+	swept      int64 // the version of the spec under which registries are swept
+	endSweep   context.CancelFunc
 	looking    bool // a look for instances to adopt is due
 }
 
@@ -82,8 +84,9 @@ func (t *tenure) work() error {
 	t.dispatch(loaded, now, true)
 	driver := t.w.Registries[loaded.Spec.Registry]
 	if driver == nil {
-		return fmt.Errorf("no registry %q on this replica", loaded.Spec.Registry)
+		return t.noRegistry(loaded)
 	}
+	t.sweep(loaded)
 	t.keepWatches(loaded, driver)
 	var facts rollout.Facts
 	var failed error
@@ -109,6 +112,19 @@ func (t *tenure) work() error {
 		return failed
 	}
 	return errors.Join(failed, t.record(facts))
+}
+
+// noRegistry tells that this replica was not configured with what the spec names.
+func (t *tenure) noRegistry(e rollout.Environment) error {
+	text := fmt.Sprintf("no registry %q on this replica; configure it alike on every one", e.Spec.Registry)
+	facts := rollout.Facts{Receipts: t.unattended(e)}
+	if text != e.TroubleText() {
+		facts.Trouble = &text
+	}
+	if facts.Empty() {
+		return errors.New(text)
+	}
+	return errors.Join(errors.New(text), t.record(facts))
 }
 
 func (t *tenure) record(facts rollout.Facts) error {

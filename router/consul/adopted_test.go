@@ -65,3 +65,16 @@ func TestAdopted(t *testing.T) {
 		}
 	}
 }
+
+// A registry that is still at it is waited for.
+func TestStage_WaitsForTheRegistry(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, consultest.Dev(t), "web")
+	one := w.generation(1, "web")
+	done := make(chan error)
+	go func() { done <- newSplitter(w).Stage(w.ctx, newest, w.route(0, nil), one) }()
+	w.announce(one)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -52,20 +53,31 @@ func filterFor(environment, name string, generation int, p place) (string, error
 	return p.adopted.Filter, nil
 }
 
-// announced says which of the instances Consul's catalog lacks; nil when it has all.
+// patience is how long a registry that is at it is waited for.
+const patience = 1500 * time.Millisecond
+
+// announced waits for a moment until Consul's catalog has all of the instances, and says then which it lacks.
 func (n node) announced(ctx context.Context, name, filter string, instances []rollout.Instance) error {
 	options := consistent(ctx)
 	options.Filter = filter
-	found, _, err := n.Client.Health().Service(name, "", false, options)
-	if err != nil {
-		return n.explain(ctx, "read service "+name, err)
-	}
-	for _, in := range instances {
-		if !slices.ContainsFunc(found, func(e *api.ServiceEntry) bool { return at(e, in) }) {
-			return fmt.Errorf("instance %s is not among the %d that Consul has of service %s with %s", in.ID, len(found), name, filter)
+	for until := n.Clock.Now().Add(patience); ; {
+		found, meta, err := n.Client.Health().Service(name, "", false, options)
+		if err != nil {
+			return n.explain(ctx, "read service "+name, err)
+		}
+		lacks := slices.IndexFunc(instances, func(in rollout.Instance) bool {
+			return !slices.ContainsFunc(found, func(e *api.ServiceEntry) bool { return at(e, in) })
+		})
+		if lacks < 0 {
+			return nil
+		}
+		if options.WaitTime = until.Sub(n.Clock.Now()); options.WaitTime <= 0 {
+			return fmt.Errorf("instance %s is not among the %d that Consul has of service %s with %s", instances[lacks].ID, len(found), name, filter)
+		}
+		if options.WaitIndex = meta.LastIndex; meta.LastIndex == 0 {
+			options.WaitIndex = 1
 		}
 	}
-	return nil
 }
 
 // at says whether the entry is at the instance's address. A service without an address is at its node's.

@@ -37,7 +37,7 @@ func mended(t *testing.T, w *town, r router.Router, edits []edit) {
 		e.do(w)
 		o := w.observe(r)
 		right := o.Revision == revision && o.Hash == w.route(revision, rollout.Weights{2: 100}).Hash()
-		if lost := !slices.Contains(o.Staged, 2); (right && !lost) || lost != e.lost || !strings.Contains(o.Error, e.told) || o.Revision != revision {
+		if lost := !slices.Contains(o.Staged, 2); (right && !lost) || lost != e.lost || !strings.Contains(o.Error, e.told) || o.Revision != revision || (e.told != "" && len(o.Edits) == 0) {
 			t.Errorf("%s: observed at revision %d with %v, staged %v: %q", e.name, o.Revision, o.Weights, o.Staged, o.Error)
 		}
 		if again := w.observe(r); again.Error != o.Error || again.Hash != o.Hash || again.Revision != o.Revision {
@@ -88,7 +88,7 @@ func TestSplitter_EditsByHand(t *testing.T) {
 		{name: "written without a mark", told: "splitter shop-web was written by somebody else, and has generation 1: 100", do: func(w *town) {
 			w.set(&api.ServiceSplitterConfigEntry{Kind: api.ServiceSplitter, Name: "shop-web", Splits: []api.ServiceSplit{{Weight: 100, ServiceSubset: "g1"}}})
 		}},
-		{name: "deleted", told: "splitter shop-web", do: func(w *town) {
+		{name: "deleted", told: "splitter shop-web is gone", do: func(w *town) {
 			if _, err := w.client.ConfigEntries().Delete(api.ServiceSplitter, "shop-web", nil); err != nil {
 				w.Fatal(err)
 			}
@@ -110,12 +110,12 @@ func TestSplitter_EditsByHand(t *testing.T) {
 			s.Splits = []api.ServiceSplit{{Weight: 90, Service: "shop-web", ServiceSubset: "g2"}, {Weight: 10, Service: "elsewhere"}}
 			w.set(s)
 		}},
-		{name: "the instances of a generation", lost: true, do: func(w *town) {
+		{name: "the instances of a generation", told: "resolver shop-web was changed by hand", lost: true, do: func(w *town) {
 			r := resolverOf(w)
 			r.Subsets["g2"] = api.ServiceResolverSubset{Filter: `Service.Meta["x"] == "y"`}
 			w.set(r)
 		}},
-		{name: "the resolver without a mark", lost: true, do: func(w *town) {
+		{name: "the resolver without a mark", told: "resolver shop-web was written by somebody else", lost: true, do: func(w *town) {
 			r := resolverOf(w)
 			r.Meta, r.DefaultSubset = nil, "g1"
 			w.set(r)
@@ -211,7 +211,7 @@ func TestPointer_EditsByHand(t *testing.T) {
 			out, _ := json.Marshal(p)
 			return string(out)
 		})},
-		{name: "what is staged", lost: true, do: write("viridian/shop/generations/2", replace("10.0.0.2", "10.6.6.6"))},
+		{name: "what is staged", told: "key viridian/shop/generations/2 was changed by hand", lost: true, do: write("viridian/shop/generations/2", replace("10.0.0.2", "10.6.6.6"))},
 		{name: "deleted", told: "key viridian/shop/route is gone", do: func(w *town) {
 			if _, err := w.client.KV().Delete(key, nil); err != nil {
 				w.Fatal(err)

@@ -99,38 +99,51 @@ func (h held) keeps(generation int) error {
 	return nil
 }
 
-// whole is what several places do together: the environment is at the lowest of their revisions. What is not as we wrote
-// it is told in problem, and makes the hash another one than any route's.
-func whole(parts []held) (h held, problem string) {
-	var problems []string
+// view is what several places do together.
+type view struct {
+	held
+	fence    int64    // the highest revision of any, below which that one refuses a route
+	edits    []string // what somebody changed by hand
+	problems []string // those, and all else that is not as it should be
+}
+
+func (v *view) byHand(text string) {
+	v.edits, v.problems = append(v.edits, text), append(v.problems, text)
+}
+
+// whole puts places together: the environment is at the lowest of their revisions. Where what carries traffic is not as
+// we wrote it, the hash is another one than any route's. Damaged are edits of what is staged.
+func whole(parts []held, damaged []string) view {
+	v := view{}
 	for i, p := range parts {
-		if i == 0 || p.Revision < h.Revision {
-			h.mark = p.mark
+		if i == 0 || p.Revision < v.Revision {
+			v.mark = p.mark
 		}
+		v.fence = max(v.fence, p.Revision)
 	}
-	h.weights = rollout.Weights{}
-	var ahead []string
+	v.weights = rollout.Weights{}
 	for _, p := range parts {
 		if p.edited != "" {
-			problems = append(problems, p.edited)
+			v.byHand(p.edited)
 		}
-		if p.Revision > h.Revision {
-			ahead = append(ahead, fmt.Sprintf("%s is at revision %d already", p.name, p.Revision))
+		if p.Revision > v.Revision {
+			v.problems = append(v.problems, fmt.Sprintf("%s is at revision %d already", p.name, p.Revision))
 			continue
 		}
 		for n, share := range p.weights {
-			h.weights[n] = max(h.weights[n], share)
+			v.weights[n] = max(v.weights[n], share)
 		}
 	}
 	for _, p := range parts {
-		if p.Revision == h.Revision && p.edited == "" && (p.Live != h.Live || !maps.Equal(p.weights, p.share(h.weights))) {
-			problems = append(problems, fmt.Sprintf("%s has %s", p.name, weightsText(p.weights)))
+		if p.Revision == v.Revision && p.edited == "" && (p.Live != v.Live || !maps.Equal(p.weights, p.share(v.weights))) {
+			v.byHand(fmt.Sprintf("%s has %s", p.name, weightsText(p.weights)))
 		}
 	}
-	if len(problems) > 0 {
-		h.edited = strings.Join(problems, "; ")
+	v.edited = strings.Join(v.edits, "; ")
+	for _, text := range damaged {
+		v.byHand(text)
 	}
-	return h, strings.Join(append(problems, ahead...), "; ")
+	return v
 }
 
 // hash is the route's where everything is as a route says, and no route's where it was changed by hand.
@@ -142,11 +155,15 @@ func (h held) hash() string {
 	return hash
 }
 
-// tell puts what is held into an observation.
-func (h held) tell(o *router.Observation, problem string) {
-	o.Revision, o.SpecVersion, o.Hash, o.Error = h.Revision, h.SpecVersion, h.hash(), problem
-	if len(h.weights) > 0 {
-		o.Weights = h.weights
+// tell puts what is seen into an observation.
+func (v view) tell(o *router.Observation) {
+	o.Revision, o.SpecVersion, o.Hash = v.Revision, v.SpecVersion, v.hash()
+	o.Error, o.Edits = strings.Join(v.problems, "; "), v.edits
+	if len(v.weights) > 0 {
+		o.Weights = v.weights
+	}
+	if v.fence > v.Revision {
+		o.Fence = v.fence
 	}
 }
 

@@ -47,7 +47,12 @@ func (m *memory) recall(environment, incarnation string, at time.Time, found []h
 		if !known || p.Revision >= old.Revision {
 			continue
 		}
-		if found[i].mark = old; p.edited == "" {
+		found[i].mark = old
+		switch {
+		case p.edited != "":
+		case p.mark == mark{}: // what is staged anew is empty, too
+			found[i].edited = p.name + " is gone: somebody deleted it"
+		default:
 			found[i].edited = p.name + " was set back by hand, and has " + weightsText(p.weights)
 		}
 	}

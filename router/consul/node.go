@@ -92,8 +92,11 @@ func (n node) recall(environment string, o router.Observation, found []held) []h
 }
 
 // explain says what could not be done and, where Consul refused, what is missing. The error of an ended context is
-// returned as such.
+// kept.
 func (n node) explain(ctx context.Context, what string, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%s in Consul: no answer in time: %w", what, ctx.Err())
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -163,8 +163,14 @@ func (p *Pointer) Observe(ctx context.Context, environment string) (router.Obser
 	if k.there {
 		parts = append(parts, k.held)
 	}
-	h, problem := whole(p.recall(environment, o, parts))
-	h.tell(&o, problem)
+	var damaged []string
+	for n := range k.pairs {
+		if _, ok := k.staged[n]; !ok {
+			damaged = append(damaged, "key "+stagedKey(environment, n)+" was changed by hand")
+		}
+	}
+	slices.Sort(damaged)
+	whole(p.recall(environment, o, parts), damaged).tell(&o)
 	return o, nil
 }
 

@@ -185,8 +185,7 @@ func (q *Query) Observe(ctx context.Context, environment string) (router.Observa
 	if len(found) > len(parts) && q.hidden.Load() { // what was there a moment ago, and may be there still
 		return o, fmt.Errorf("%s in Consul: the token may not read it; it needs: %s", found[len(parts)].name, rules(q.policy))
 	}
-	h, problem := whole(found)
-	h.tell(&o, problem)
+	whole(found, nil).tell(&o)
 	return o, nil
 }
 

@@ -135,10 +135,8 @@ func (s *Splitter) Apply(ctx context.Context, _ router.Fence, route rollout.Rout
 
 // applyOne writes one splitter, unless somebody has written a newer revision meanwhile.
 func (s *Splitter) applyOne(ctx context.Context, route rollout.Route, p pair) error {
-	if p.held(route.Environment).edited != "" { // and who edited that may have edited more
-		if err := s.stageDefaults(ctx, route.Environment, p.name); err != nil {
-			return err
-		}
+	if err := s.stageDefaults(ctx, route.Environment, p.name); err != nil { // which somebody may have edited
+		return err
 	}
 	return s.change(ctx, api.ServiceSplitter, p.name, func(entry api.ConfigEntry) (api.ConfigEntry, bool, error) {
 		now := p

@@ -47,31 +47,41 @@ func (s *Splitter) Observe(ctx context.Context, environment string) (router.Obse
 	if err != nil {
 		return o, err
 	}
-	pairs, parts, err := s.read(ctx, environment)
+	pairs, parts, err := s.look(ctx, environment)
 	if err != nil {
 		return o, err
 	}
-	o.Staged = stagedIn(environment, pairs)
-	var problems []string
-	for i, p := range pairs {
-		problem, err := s.compiled(ctx, p.name, parts[i].weights)
-		if err != nil {
-			return o, err
-		}
-		if problem != "" && parts[i].edited == "" {
-			problems = append(problems, problem)
-		}
-	}
+	staged, damaged := stagedIn(environment, pairs)
+	o.Staged = staged
 	parts = s.recall(environment, o, parts)
 	if err := s.readable(ctx, pairs, parts); err != nil {
 		return o, err
 	}
-	h, problem := whole(parts)
-	if problem != "" {
-		problems = append(problems, problem)
-	}
-	h.tell(&o, strings.Join(problems, "; "))
+	whole(parts, damaged).tell(&o)
 	return o, nil
+}
+
+// look reads the pairs and then their chains, and again where these differ: a switch may have come in between.
+func (s *Splitter) look(ctx context.Context, environment string) (pairs []pair, parts []held, err error) {
+	for range 3 {
+		if pairs, parts, err = s.read(ctx, environment); err != nil {
+			return nil, nil, err
+		}
+		alike := true
+		for i, p := range pairs {
+			problem, err := s.compiled(ctx, p.name, parts[i].weights)
+			if err != nil {
+				return nil, nil, err
+			}
+			if problem != "" && parts[i].edited == "" {
+				parts[i].edited, alike = problem, false
+			}
+		}
+		if alike {
+			break
+		}
+	}
+	return pairs, parts, nil
 }
 
 // readable asks for what was there a moment ago and is not listed any more: Consul leaves out of a list what the token
@@ -118,12 +128,15 @@ func (s *Splitter) compiled(ctx context.Context, name string, weights rollout.We
 	return "", nil
 }
 
-// stagedIn lists the generations whose subsets are as we wrote them, in every service that has them.
-func stagedIn(environment string, pairs []pair) []int {
+// stagedIn lists the generations whose subsets are as we wrote them, in every service that has them, and says what is not.
+func stagedIn(environment string, pairs []pair) (staged []int, damaged []string) {
 	good, wanted := map[int]int{}, map[int]int{}
 	for _, p := range pairs {
 		if p.resolver == nil {
 			continue
+		}
+		if p.resolver.Meta[rollout.MetaEnvironment] != environment {
+			damaged = append(damaged, "resolver "+p.name+" was written by somebody else")
 		}
 		for key, note := range p.resolver.Meta {
 			m, ok := memberOf(p.resolver, key, note)
@@ -133,8 +146,10 @@ func stagedIn(environment string, pairs []pair) []int {
 			wanted[m.generation] = max(wanted[m.generation], m.groups)
 			if alike(p.resolver, resolverFor(p.resolver, environment, p.name, m)) {
 				good[m.generation]++
+			} else if text := "resolver " + p.name + " was changed by hand"; !slices.Contains(damaged, text) {
+				damaged = append(damaged, text)
 			}
 		}
 	}
-	return complete(good, wanted)
+	return complete(good, wanted), damaged
 }

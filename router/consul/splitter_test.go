@@ -1,9 +1,14 @@
 package consul_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/consul/api"
@@ -114,4 +119,64 @@ func TestProveSplitterFlips(t *testing.T) {
 		}
 	}
 	fmt.Printf("%s: %d flips, 0 stale\n", t.Name(), flips)
+}
+
+// A router that somebody puts before the splitter is their good right, and is in nobody's way.
+func TestSplitter_ServiceRouter(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, consultest.Dev(t), "web")
+	s := newSplitter(w)
+	w.two(s)
+	w.apply(s, 1, rollout.Weights{1: 100})
+	w.set(&api.ServiceConfigEntry{Kind: api.ServiceDefaults, Name: "elsewhere", Protocol: "http"})
+	w.set(&api.ServiceRouterConfigEntry{Kind: api.ServiceRouter, Name: "shop-web", Routes: []api.ServiceRoute{
+		{Match: &api.ServiceRouteMatch{HTTP: &api.ServiceRouteHTTPMatch{PathPrefix: "/static"}}, Destination: &api.ServiceRouteDestination{Service: "elsewhere"}}}})
+	w.holds(s, 1, rollout.Weights{1: 100})
+	w.apply(s, 2, rollout.Weights{1: 90, 2: 10})
+	w.holds(s, 2, rollout.Weights{1: 90, 2: 10})
+}
+
+// A switch that was cut off between two services leaves them at two revisions: the environment is at the lower one, the
+// higher one is the fence, and the next route above both brings them together.
+func TestSplitter_CutOffBetweenServices(t *testing.T) {
+	t.Parallel()
+	w := newTown(t, consultest.Dev(t), "web", "api")
+	s := newSplitter(w)
+	for n := 1; n <= 2; n++ {
+		w.announce(w.generation(n, "web", "api"))
+		w.stage(s, w.generation(n, "web", "api"))
+	}
+	w.apply(s, 1, rollout.Weights{1: 100})
+	ctx, cut := context.WithCancel(w.ctx)
+	client, err := api.NewClient(&api.Config{Address: w.agent.HTTP, HttpClient: &http.Client{Transport: &cutter{cut: cut}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	interrupted := consul.NewSplitter(consul.Options{Router: "mesh", Node: "dc1", Client: client})
+	if err := interrupted.Apply(ctx, newest, w.route(2, rollout.Weights{2: 100})); !errors.Is(err, context.Canceled) {
+		t.Fatalf("cut off: %v", err)
+	}
+	o := w.observe(s)
+	if o.Revision != 1 || o.Fence != 2 || !o.Weights.Carries(1) || o.Error != "splitter shop-api is at revision 2 already" {
+		t.Errorf("between two services: %+v", o)
+	}
+	if err := s.Apply(w.ctx, newest, w.route(1, rollout.Weights{1: 100})); !errors.Is(err, router.ErrStale) {
+		t.Errorf("a route below the fence: %v", err)
+	}
+	w.apply(s, 2, rollout.Weights{2: 100})
+	w.holds(s, 2, rollout.Weights{2: 100})
+}
+
+// cutter ends everything right after the first config entry was written.
+type cutter struct{ cut context.CancelFunc }
+
+func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := http.DefaultTransport.RoundTrip(r)
+	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/v1/config") {
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		res.Body = io.NopCloser(bytes.NewReader(text))
+		c.cut()
+	}
+	return res, err
 }

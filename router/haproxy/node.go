@@ -100,7 +100,7 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{router: o.Router, name: o.Node, rest: o.SlotRest, clock: o.Clock, failpoints: o.Failpoints,
 		logger: o.Logger.With("router", o.Router, "node", o.Node), environments: map[string]*environment{}, placed: map[placeKey]placement{},
-		undone: undone{edits: map[string][]undoneEdit{}}, writing: make(chan struct{}, 1), traffic: newTraffic()}
+		undone: undone{edits: map[string][]undoneEdit{}, told: map[string][]string{}}, writing: make(chan struct{}, 1), traffic: newTraffic()}
 	socket, err := parseAddress(o.Socket, o.TLS)
 	if err != nil {
 		return fail("socket", err)

@@ -38,11 +38,7 @@ func (n *Node) Observe(ctx context.Context, name string) (router.Observation, er
 		return o.Observation, err
 	}
 	o.Error = strings.Join(o.findings, "; ")
-	for _, text := range n.undone.of(name, n.clock.Now()) {
-		if !slices.Contains(o.Edits, text) {
-			o.Edits = append(o.Edits, text)
-		}
-	}
+	o.Edits = n.undone.observe(name, o.Edits, n.clock.Now())
 	return o.Observation, nil
 }
 
@@ -133,7 +129,7 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 func (o *observation) observeKeys(e entry) {
 	for _, m := range o.twice {
 		if o.concerns(o.name, m) {
-			o.edited("the map has %s twice, the second time as %s", m.key, shown(m.value))
+			o.edited("the map has %s twice", m.key)
 		}
 	}
 	for _, m := range o.lines {

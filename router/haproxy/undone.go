@@ -12,6 +12,7 @@ import (
 type undone struct {
 	mu    sync.Mutex
 	edits map[string][]undoneEdit // by environment
+	told  map[string][]string     // by the last observation of each
 }
 
 type undoneEdit struct {
@@ -29,21 +30,24 @@ func (u *undone) add(name string, texts []string, now time.Time) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, text := range texts {
+		if slices.Contains(u.told[name], text) {
+			continue
+		}
 		u.edits[name] = append(slices.DeleteFunc(u.edits[name], func(e undoneEdit) bool { return e.text == text }), undoneEdit{text, now})
 	}
 }
 
-// of lists the latest of the environment, and forgets the others.
-func (u *undone) of(name string, now time.Time) []string {
+// observe takes what an observation found, and adds the latest of what was not found in time.
+func (u *undone) observe(name string, found []string, now time.Time) []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.told[name] = found
 	u.edits[name] = slices.DeleteFunc(u.edits[name], func(e undoneEdit) bool { return now.Sub(e.at) > undoneMemory })
-	var out []string
+	out := slices.Clone(found)
 	for _, e := range u.edits[name] {
-		out = append(out, e.text)
-	}
-	if out == nil {
-		delete(u.edits, name)
+		if !slices.Contains(out, e.text) {
+			out = append(out, e.text)
+		}
 	}
 	return out
 }

@@ -41,6 +41,9 @@ func tellsWhatIsNotDurable(r *rig) {
 // numberGivenOutAgain: a restored database gives a number out twice. Its groups replace those that have no weight, or
 // whose traffic the route means for them; what serves something else is left alone.
 func numberGivenOutAgain(r *rig) {
+	if r.Signpost {
+		r.Skip("what the registry has of a number serves here")
+	}
 	r.stage(0, 1, 2)
 	r.apply(1, all(1))
 	again := func(revision int64, weights rollout.Weights, number, identity int) error {

@@ -1416,7 +1416,7 @@ type Route struct {
 type Router struct {
 	// Driver What drives it; empty for a router that the replica which answers does not have in its configuration.
 	//
-	// Examples: builtin, haproxy
+	// Examples: builtin, haproxy, consul-splitter
 	Driver string `json:"driver"`
 
 	// Grade How safe a node is from stale writers: it compares and sets the revision itself, or is read back.

@@ -24,6 +24,7 @@
   const input = palette.querySelector("input");
   const list = palette.querySelector("ul");
   let asked = 0; // the newest question; older answers are dropped
+  let moved = false; // by the arrows since that was asked: a late answer leaves the choice where it is
 
   const options = () => [...list.querySelectorAll(".palette-option")];
   const chosen = () => list.querySelector('[aria-selected="true"][data-href]');
@@ -36,6 +37,7 @@
 
   async function look() {
     const mine = ++asked;
+    moved = false;
     let text = "";
     try {
       const answer = await fetch("/find/options?q=" + encodeURIComponent(input.value), { headers: { "HX-Request": "true" } });
@@ -45,8 +47,9 @@
       text = "";
     }
     if (mine !== asked) return;
+    const at = moved ? chosen()?.dataset.href : "";
     list.innerHTML = text || '<li class="palette-none" role="option" aria-disabled="true" aria-selected="false">The search cannot be asked just now.</li>';
-    choose(options()[0]);
+    choose(options().find((o) => o.dataset.href === at) ?? options()[0]);
     const n = options().length;
     palette.querySelector("#palette-status").textContent = n === 1 ? "1 found" : n + " found";
   }
@@ -74,6 +77,7 @@
     const step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (step && all.length) {
       e.preventDefault();
+      moved = true;
       choose(all[(at + step + all.length) % all.length]);
     } else if (e.key === "Enter") {
       e.preventDefault();

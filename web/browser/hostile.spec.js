@@ -1,5 +1,5 @@
 // Text of strangers stays text: every field that somebody can fill carries a script, and none runs.
-import { test, expect, api, signIn, token } from './world.js';
+import { test, expect, api, signIn, signInByForm, token } from './world.js';
 
 const payload = `"><img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'\`{{7*7}}\${7*7}`;
 
@@ -23,7 +23,7 @@ test('no script of a stranger runs on any page', async ({ page, world }) => {
   page.on('console', (m) => { if (/Content Security Policy/.test(m.text())) scripts.push(m.text()); });
   const context = page.context();
   await context.setExtraHTTPHeaders({ 'user-agent': payload });
-  await signIn(page, await token('admin'));
+  await signInByForm(page, await token('admin'));
   await context.setExtraHTTPHeaders({});
   const p = w.path;
   for (const path of ['/', p, `${p}/generations/1`, `${p}/switches`, `${p}/switches/1`, '/audit', '/fleet', '/tokens', '/sessions', '/wall', `${p}/edit`, `${p}/versions`,

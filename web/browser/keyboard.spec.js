@@ -1,5 +1,5 @@
 // Every deed that there is, without a mouse: by a key, by the palette, or by Tab and Enter.
-import { test, expect, api, signIn, token, name, until } from './world.js';
+import { test, expect, api, signIn, signInByForm, token, name, until } from './world.js';
 
 const dialog = (page) => page.locator('#dialog');
 const palette = (page) => page.getByRole('combobox', { name: /Find an environment/ });
@@ -138,6 +138,7 @@ test('keep longer, roll back to a named generation, and retire by the palette', 
 test('make, edit and delete an environment', async ({ page }) => {
   const environment = name('typed');
   await signIn(page);
+  await page.goto('/');
   await find(page, 'new environment', 'New environment');
   await expect(page).toHaveURL(/\/new-environment$/);
   await tabTo(page, page.locator('[name=name]'));
@@ -167,6 +168,7 @@ test('make, edit and delete an environment', async ({ page }) => {
 test('make and delete a token, and end a session', async ({ page, browser }) => {
   const label = name('typed');
   await signIn(page);
+  await page.goto('/');
   await find(page, 'new token', 'New token');
   await expect(dialog(page).getByRole('textbox', { name: 'Name' })).toBeFocused();
   await page.keyboard.type(label);
@@ -176,7 +178,7 @@ test('make and delete a token, and end a session', async ({ page, browser }) => 
   await press(page, 'Make the token');
   const text = (await dialog(page).locator('.copy-text').innerText()).trim();
   const other = await (await browser.newContext({ userAgent: label })).newPage();
-  await signIn(other, text);
+  await signInByForm(other, text);
   await page.goto('/sessions');
   await tabTo(page, page.getByRole('row', { name: new RegExp(label) }).getByRole('button', { name: /^End it/ }));
   await page.keyboard.press('Enter');

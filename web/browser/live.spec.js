@@ -1,7 +1,7 @@
 // Pages tell the truth: a switch is seen at once, a cut stream is told and polled around, and no script is needed.
 import http from 'node:http';
 import net from 'node:net';
-import { test, expect, signIn, api, until } from './world.js';
+import { test, expect, signIn, signInByForm, api, until } from './world.js';
 
 async function ready(world, spec) {
   const w = await world(spec);
@@ -69,7 +69,7 @@ test('without JavaScript everything is there, and works', async ({ browser, worl
   const w = await ready(world);
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
-  await signIn(page);
+  await signInByForm(page);
   await page.goto('/');
   await expect(page.getByRole('main')).toContainText(w.name);
   await page.goto(w.path);

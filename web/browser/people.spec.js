@@ -1,5 +1,5 @@
 // Who may do what, two people at once, and sessions that end.
-import { test, expect, api, signIn, token, name, until } from './world.js';
+import { test, expect, api, signIn, signInByForm, token, name, until } from './world.js';
 
 const dialog = (page) => page.locator('#dialog');
 
@@ -86,7 +86,7 @@ test('a session that ends in mid-dialog loses nothing', async ({ page, world }) 
 test('a session can be ended from the list', async ({ browser, page }) => {
   const other = await (await browser.newContext({ userAgent: 'An older browser' })).newPage();
   const text = await token('operator');
-  await signIn(other, text);
+  await signInByForm(other, text);
   await signIn(page, text);
   await page.goto('/sessions');
   await page.getByRole('row', { name: /An older browser/ }).getByRole('button', { name: /End|Sign out/ }).click();
@@ -96,7 +96,7 @@ test('a session can be ended from the list', async ({ browser, page }) => {
 });
 
 test('signing out ends the session', async ({ page }) => {
-  await signIn(page, await token('viewer'));
+  await signInByForm(page, await token('viewer'));
   const cookies = await page.context().cookies();
   await page.locator('header summary').click();
   await page.getByRole('button', { name: 'Sign out' }).click();

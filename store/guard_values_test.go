@@ -1,0 +1,55 @@
+package store_test
+
+import "fmt"
+
+// valueGuards are what columns may hold, and what else never changes.
+var valueGuards = []guard{
+	{name: "a session is what was signed in", prepare: func(w *world) { w.newSession("s", "secret", "a") }, attacks: []attack{
+		{"UPDATE session SET expires_at = expires_at + interval '1 h'", "session_immutable"},
+		{"UPDATE session SET token = 'b'", "session_immutable"},
+		{"UPDATE session SET hash = sha256('x')", "session_immutable"},
+		{"INSERT INTO session SELECT 't', 'x', token, data, address, user_agent, created_at, seen_at, expires_at FROM session", "session_hash_length"},
+		{"INSERT INTO login_link VALUES ('x', 'a', now(), now(), NULL)", "login_link_hash"},
+	}},
+	{name: "an environment begins without a route, and with what it means", attacks: []attack{
+		{newEnvironment("Shop", 1, 0, 0, 0, "{}"), "environment_name"},
+		{newEnvironment("other", 1, 0, 0, 0, "[]"), "environment_spec"},
+		{newEnvironment("other", 0, 0, 0, 0, "{}"), "environment_spec_version"},
+		{newEnvironment("other", 1, -1, 0, 0, "{}"), "environment_last_number"},
+		{newEnvironment("other", 1, 0, -1, 0, "{}"), "environment_last_promotion"},
+		{newEnvironment("other", 1, 0, 0, -1, "{}"), "environment_revision"},
+		{newEnvironment("other", 1, 0, 0, 5, "{}") + newSpec("other", 1), "route_without_switch"},
+		{newEnvironment("other", 1, 0, 0, 0, "{}") + newSpec("other", 1) + "; INSERT INTO lease VALUES ('other', '', -1, '-infinity')", "lease_term"},
+		{"UPDATE environment SET mending = '[]', version = version + 1", "environment_mending"},
+		{newSpec("shop", 0)[1:], "spec_version_version"},
+	}},
+	{name: "a generation, a promotion and a switch are what they mean", attacks: []attack{
+		{newGeneration("0", "metadata", "sizes", "colour", "0"), "generation_number"},
+		{newGeneration("3", "'[]'", "sizes", "colour", "0"), "generation_metadata"},
+		{newGeneration("3", "metadata", "'[]'", "colour", "0"), "generation_sizes"},
+		{newGeneration("3", "metadata", "sizes", "'red'", "0"), "generation_colour"},
+		{newGeneration("3", "metadata", "sizes", "colour", "-1"), "generation_unweighted"},
+		{"INSERT INTO promotion VALUES ('shop', 0, 2, 1, 'baking', '', '', 2, now(), NULL)", "promotion_id"},
+		{"INSERT INTO promotion VALUES ('shop', 2, 2, 1, 'baking', '', '', 0, now(), NULL)", "promotion_revision"},
+		{newSwitch + `VALUES ('shop', 0, 'manual', 'committed', false, '{"1": 100}', '', '', '{}', now())`, "switch_revision"},
+		{newSwitch + `VALUES ('shop', 2, 'manual', 'done', false, '{"1": 100}', '', '', '{}', now())`, "switch_status"},
+		{`INSERT INTO switch (environment, revision, kind, status, degraded, weights, actor, reason, warnings, committed_at, drained_at)
+			VALUES ('shop', 2, 'manual', 'committed', false, '{"1": 100}', '', '', '{}', now(), now())`, "switch_drained"},
+		{"INSERT INTO event_chain VALUES ('x', -1, 'x')", "event_chain_length"},
+	}},
+}
+
+func newEnvironment(name string, spec, number, promotion, revision int, text string) string {
+	return fmt.Sprintf(`INSERT INTO environment (name, spec, spec_version, created_at, updated_at, last_number, last_promotion, revision, weights, version)
+		VALUES ('%s', '%s', %d, now(), now(), %d, %d, %d, '{}', 1)`, name, text, spec, number, promotion, revision)
+}
+
+func newSpec(environment string, version int) string {
+	return fmt.Sprintf(`; INSERT INTO spec_version VALUES ('%s', %d, '{}', now(), '')`, environment, version)
+}
+
+// newGeneration is like generation 2, but for these.
+func newGeneration(number, metadata, sizes, colour, unweighted string) string {
+	return fmt.Sprintf(`INSERT INTO generation SELECT environment, %s, version, artifact, %s, %s, %s, created_at, created_by, 'registered', now(),
+		reason, false, '', false, '{}', keep_until, %s, quiet_at, false FROM generation WHERE number = 2`, number, metadata, sizes, colour, unweighted)
+}
