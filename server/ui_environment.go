@@ -75,9 +75,9 @@ func (v viewed) half(c rollout.Colour) web.Half {
 // rank is how much a generation matters on its side.
 func (v viewed) rank(g rollout.Generation) int {
 	switch {
-	case v.e.Weights.Carries(g.Number):
+	case g.Number == v.e.Live: // before one of its own colour that has a share
 		return 9
-	case g.Number == v.e.Live:
+	case v.e.Weights.Carries(g.Number):
 		return 8
 	case v.e.Promotion != nil && v.e.Promotion.Generation == g.Number:
 		return 7

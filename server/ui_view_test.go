@@ -282,6 +282,29 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestEnvironmentView_OfOneColour: a generation that takes a share beside a live one of its own colour hides it nowhere.
+func TestEnvironmentView_OfOneColour(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	e := calm(now)
+	e.Previous = 0
+	e.Generations = append(e.Generations, rollout.Generation{Number: 3, Colour: rollout.Green, State: rollout.Shifting, Sizes: map[string]int{"web": 2}, StateChangedAt: now})
+	e.Weights = rollout.Weights{2: 60, 3: 40}
+	e.Promotion = &rollout.Promotion{Generation: 3, From: 2, State: rollout.PromotionPaused, StartedAt: now}
+	view := (&server{}).environmentView(Caller{Role: Viewer}, e, now, nil)
+	if view.Green.Main.Number != 2 || len(view.Green.Others) != 1 || view.Green.Others[0].Weight != 40 {
+		t.Errorf("the green side: %+v", view.Green)
+	}
+	for name, drawn := range map[string][]byte{"card": render(web.EnvironmentCard(view)), "tile": render(web.Tile(view))} {
+		if strings.Contains(string(drawn), "nothing live") {
+			t.Errorf("the %s says that nothing is live: %s", name, drawn)
+		}
+	}
+	if plan := planView(e, e, now, 0); plan.After != "Afterwards a rollback goes to generation 2." {
+		t.Error(plan.After)
+	}
+}
+
 // calm is an environment in which all is well: 2 is live, 1 is kept.
 func calm(now time.Time) rollout.Environment {
 	e := rollout.Environment{Name: "shop", Revision: 2, Live: 2, Previous: 1, Weights: rollout.Weights{2: 100}, Timing: rollout.DefaultTiming,
