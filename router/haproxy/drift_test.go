@@ -134,14 +134,28 @@ func TestUndone_IsTold(t *testing.T) {
 			if told := strings.Join(l.observe().Edits, "; "); strings.Count(told, c.told) != 1 {
 				t.Errorf("told of %q, want %q", told, c.told)
 			}
-			tick := time.NewTimer(undoneMemory + time.Second)
-			defer tick.Stop()
-			<-tick.C // nothing to wait for but the time
-			if o := l.observe(); len(o.Edits) > 0 {
-				t.Errorf("still told of: %v", o.Edits)
-			}
 		})
 	}
+}
+
+// TestUndone_IsToldForAWhile, and not at all when it was observed before.
+func TestUndone_IsToldForAWhile(t *testing.T) {
+	t.Parallel()
+	u := undone{edits: map[string][]undoneEdit{}, told: map[string][]string{}}
+	at := time.Unix(1e9, 0)
+	tells := func(after time.Duration, found []string, want ...string) {
+		t.Helper()
+		if got := u.observe("shop", found, at.Add(after)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("after %v told of %v, want %v", after, got, want)
+		}
+	}
+	tells(0, []string{"drained"}, "drained")
+	u.add("shop", []string{"drained", "deleted"}, at)
+	tells(undoneMemory/2, nil, "deleted")
+	u.add("shop", []string{"drained"}, at.Add(undoneMemory/2)) // again, and not observed
+	tells(undoneMemory, []string{"deleted"}, "deleted", "drained")
+	tells(undoneMemory+1, nil, "drained")
+	tells(2*undoneMemory, nil)
 }
 
 // mends does what a controller would: it stages what should be there, and applies the route.

@@ -93,14 +93,12 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	if there {
 		if held, err = parseEntry(text); err != nil {
 			o.byHand("%v", err)
-		} else if sites := o.sites(o.name); sumOfSites(sites) != held.sites {
-			o.edited("the hosts were changed: now %v lead here", slices.Sorted(maps.Keys(sites)))
+		} else {
+			o.observeHosts(held)
+			o.observeKeys(held)
 		}
 	}
 	o.tell(held)
-	if there && err == nil {
-		o.observeKeys(held)
-	}
 	if n.files == nil {
 		return held
 	}
@@ -127,6 +125,12 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 		o.found("the map file is not up to date")
 	}
 	return held
+}
+
+func (o *observation) observeHosts(e entry) {
+	if sites := o.sites(o.name); sumOfSites(sites) != e.sites {
+		o.edited("the hosts were changed: now %v lead here", slices.Sorted(maps.Keys(sites)))
+	}
 }
 
 // observeKeys looks for entries that nobody here wrote.
