@@ -159,5 +159,10 @@ func (a *countedAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // notFound answers for paths that nothing is at.
 func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	if forPeople(r) {
+		_ = s.openSession(callOf(r.Context()), &page{quiet: true}, r) // who is signed in keeps the way to the other pages
+		s.fail(w, r, rollout.Refuse(rollout.NotFound, "there is nothing at this path", "begin at the list of environments"))
+		return
+	}
 	s.fail(w, r, rollout.Refuse(rollout.NotFound, "there is nothing at this path", "look at the contract at /openapi.yaml"))
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"viridian/rollout"
@@ -197,12 +196,4 @@ func partners(e rollout.Environment) []rollout.Generation {
 		}
 	}
 	return out
-}
-
-// sentence begins with a capital and ends with a stop.
-func sentence(text string) string {
-	if text == "" {
-		return ""
-	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
 }

@@ -75,9 +75,9 @@ func (v viewed) half(c rollout.Colour) web.Half {
 // rank is how much a generation matters on its side.
 func (v viewed) rank(g rollout.Generation) int {
 	switch {
-	case v.e.Weights.Carries(g.Number):
+	case g.Number == v.e.Live: // before one of its own colour that has a share
 		return 9
-	case g.Number == v.e.Live:
+	case v.e.Weights.Carries(g.Number):
 		return 8
 	case v.e.Promotion != nil && v.e.Promotion.Generation == g.Number:
 		return 7
@@ -167,9 +167,11 @@ func (v viewed) receipts() []web.Receipt {
 	return out
 }
 
+// rollback is whether there is a way back, which is the same for whoever looks; who may take it, the action says.
 func (v viewed) rollback() web.RollbackReady {
 	ready := v.e.Readiness(v.now)
-	out := web.RollbackReady{Ready: ready.Ready && v.actions.Rollback.Why == "", KeepUntil: ready.KeepUntil, Reasons: ready.Reasons, Action: v.actions.Rollback}
+	state := offers{e: v.e, now: v.now}.rollbackWhy(0)
+	out := web.RollbackReady{Ready: ready.Ready && state == "", KeepUntil: ready.KeepUntil, Reasons: ready.Reasons, Action: v.actions.Rollback}
 	for _, count := range ready.Healthy {
 		out.Healthy += count[0]
 		out.Of += count[1]

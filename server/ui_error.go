@@ -48,9 +48,14 @@ func (s *server) showError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// forPeople says whether the answer is read as a page.
+func forPeople(r *http.Request) bool {
+	return !strings.HasPrefix(r.URL.Path, "/v1/") && strings.Contains(r.Header.Get("Accept"), "text/html")
+}
+
 // fail answers with the error in the form that the caller reads: a page for people, a problem for programs.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if strings.HasPrefix(r.URL.Path, "/v1/") || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+	if !forPeople(r) {
 		s.writeError(w, r, err)
 		return
 	}

@@ -77,7 +77,7 @@ func (s *server) askRetire(r *http.Request, typed url.Values) (web.Ask, error) {
 	a.Lead = "It is taken out of every load balancer and of the registry for good. There is no way back to it: the same build would be registered anew."
 	a.Facts = generationFactList(e, number)
 	if number == e.Previous {
-		a.Blocked = []web.Blocked{{Detail: "This is what a rollback goes to. Afterwards there is nothing to roll back to by itself."}}
+		a.Warn = "This is what a rollback goes to. Afterwards there is nothing to roll back to by itself."
 	}
 	t, err := e.Retire(rollout.RetireCommand{Actor: actor(r.Context()), Generation: number}, now)
 	switch {

@@ -37,7 +37,7 @@ func (s *server) askRemoveNode(r *http.Request, _ url.Values) (web.Ask, error) {
 		case silent <= s.Store.Timing().Silence:
 			a.Refused = fmt.Sprintf("it was heard of %s ago: stop it first", silent.Round(time.Millisecond))
 		default:
-			a.Blocked = []web.Blocked{{Detail: "It may still be serving, by the last route that it was given. Nobody looks after it any more once it is taken out."}}
+			a.Warn = "It may still be serving, by the last route that it was given. Nobody looks after it any more once it is taken out."
 		}
 		return a, nil
 	}

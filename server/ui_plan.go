@@ -35,8 +35,8 @@ func planView(e, after rollout.Environment, now time.Time, staged int) *web.Plan
 		}
 		out.Nodes = append(out.Nodes, node)
 	}
-	if after.Previous != 0 {
-		out.After = fmt.Sprintf("Afterwards a rollback goes to generation %d.", after.Previous)
+	if back := after.Readiness(now).Generation; back != 0 {
+		out.After = fmt.Sprintf("Afterwards a rollback goes to generation %d.", back)
 	} else if len(after.Weights) > 0 {
 		out.After = "Afterwards there is no generation that a rollback goes to by itself."
 	}
@@ -66,7 +66,7 @@ func refusals(err error) []*rollout.Refusal {
 func blockedView(refusals []*rollout.Refusal) []web.Blocked {
 	var out []web.Blocked
 	for _, r := range refusals {
-		out = append(out, web.Blocked{Detail: sentence(r.Detail), Fixes: r.Fixes})
+		out = append(out, web.Blocked{Detail: web.Sentence(r.Detail), Fixes: r.Fixes})
 	}
 	return out
 }

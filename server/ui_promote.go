@@ -106,7 +106,7 @@ func promotePlan(e rollout.Environment, plan rollout.Plan, cmd rollout.PromoteCo
 		out.Health = viewed{e: e, now: now}.health(g)
 	}
 	for _, warning := range plan.Warnings {
-		out.Warnings = append(out.Warnings, sentence(warning))
+		out.Warnings = append(out.Warnings, web.Sentence(warning))
 	}
 	return out
 }

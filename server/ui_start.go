@@ -119,7 +119,7 @@ func (b beginner) detail(i int, g rollout.Generation, step *web.StartStep) {
 			step.Failed = fmt.Sprintf("Generation %d failed: %s. Register another one.", g.Number, g.Reason)
 		}
 	case 2:
-		step.Text = fmt.Sprintf("Generation %d is %s. %s", g.Number, g.State, sentence(g.Reason))
+		step.Text = fmt.Sprintf("Generation %d is %s. %s", g.Number, g.State, web.Sentence(g.Reason))
 	case 3:
 		if a, ok := b.actions.Promote[g.Number]; ok {
 			step.Action = &a

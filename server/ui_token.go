@@ -152,7 +152,7 @@ func (s *server) askDeleteToken(r *http.Request, _ url.Values) (web.Ask, error) 
 	case !within(t.Environments, c.caller.Environments):
 		a.Refused = "it is for environments that yours is not for"
 	case t.ID == c.caller.TokenID:
-		a.Blocked = []web.Blocked{{Detail: "This is the token that you are signed in with: you will be signed out."}}
+		a.Warn = "This is the token that you are signed in with: you will be signed out."
 	}
 	return a, nil
 }

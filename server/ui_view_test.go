@@ -45,6 +45,18 @@ func TestPages_ShowWhatIs(t *testing.T) {
 			t.Errorf("%s has %d first headings", path, n)
 		}
 	}
+	if a := b.get("/nothing/here"); a.status != http.StatusNotFound {
+		t.Errorf("a path with nothing at it: %d", a.status)
+	}
+	b.wants("there is nothing at this path", `aria-label="Main"`)
+	viewer := w.signedIn(Viewer)
+	for path, wants := range map[string][]string{
+		"/environments/shop": {"Rollback ready:", "needs the role deployer; yours is viewer"},
+		"/wall":              {"rollback to 1 ready"},
+	} {
+		viewer.open(path)
+		viewer.wants(wants...) // whoever looks: who may not press is told so at the button
+	}
 	for path, status := range map[string]int{"/environments/none": 404, "/environments/shop/generations/99": 404, "/environments/shop/generations/x": 404,
 		"/environments/none/switches": 404, "/environments/shop/switches?cursor=x": 422, "/audit?generation=x": 422, "/audit/export?form=pdf": 422} {
 		if a := b.get(path); a.status != status {
@@ -267,6 +279,29 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		if got := standingOf(e, list); got.Word != c.word || got.Tone != c.tone || first != c.says {
 			t.Errorf("%s: %+v, %q; want %s (%s), %q", name, got, first, c.word, c.tone, c.says)
 		}
+	}
+}
+
+// TestEnvironmentView_OfOneColour: a generation that takes a share beside a live one of its own colour hides it nowhere.
+func TestEnvironmentView_OfOneColour(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	e := calm(now)
+	e.Previous = 0
+	e.Generations = append(e.Generations, rollout.Generation{Number: 3, Colour: rollout.Green, State: rollout.Shifting, Sizes: map[string]int{"web": 2}, StateChangedAt: now})
+	e.Weights = rollout.Weights{2: 60, 3: 40}
+	e.Promotion = &rollout.Promotion{Generation: 3, From: 2, State: rollout.PromotionPaused, StartedAt: now}
+	view := (&server{}).environmentView(Caller{Role: Viewer}, e, now, nil)
+	if view.Green.Main.Number != 2 || len(view.Green.Others) != 1 || view.Green.Others[0].Weight != 40 {
+		t.Errorf("the green side: %+v", view.Green)
+	}
+	for name, drawn := range map[string][]byte{"card": render(web.EnvironmentCard(view)), "tile": render(web.Tile(view))} {
+		if strings.Contains(string(drawn), "nothing live") {
+			t.Errorf("the %s says that nothing is live: %s", name, drawn)
+		}
+	}
+	if plan := planView(e, e, now, 0); plan.After != "Afterwards a rollback goes to generation 2." {
+		t.Error(plan.After)
 	}
 }
 

@@ -30,6 +30,9 @@ func (s *server) askWeights(r *http.Request, typed url.Values) (web.Ask, error) 
 	a.Winner = winnerView(e, typed)
 	if why := (offers{caller: callOf(r.Context()).caller, e: e, now: now}).weightsWhy(); why != "" {
 		a.Refused = why
+		if _, err := e.SetWeights(rollout.WeightsCommand{Actor: actor(r.Context()), Weights: e.Weights}, now); isRefusal(err, rollout.EnvironmentLocked) {
+			a.Blocked = blockedView(refusals(err))
+		}
 		return a, nil
 	}
 	other, share := proposedShare(e, typed)

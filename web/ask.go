@@ -18,6 +18,7 @@ type Ask struct {
 	Plan    *Plan
 	Facts   []Fact
 	Blocked []Blocked
+	Warn    string // what somebody should know before they do it; it keeps nobody from it
 
 	Choices     []Choices
 	ChoicesLast bool // behind the fields

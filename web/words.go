@@ -199,10 +199,14 @@ func replacedText(d GenerationDetail) string {
 	return "replaced by generation " + itoa(d.ReplacedTo)
 }
 
-// sentence makes one of a phrase.
-func sentence(text string) string {
+// Sentence makes one of a phrase. A name in front, as of who did something (token:anna), stays as it is written.
+func Sentence(text string) string {
 	if text == "" {
 		return ""
 	}
-	return strings.ToUpper(text[:1]) + text[1:] + "."
+	first, _, _ := strings.Cut(text, " ")
+	if !strings.Contains(first, ":") {
+		text = strings.ToUpper(text[:1]) + text[1:]
+	}
+	return text + "."
 }

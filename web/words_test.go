@@ -24,6 +24,28 @@ func TestWeightBar_LaysBlueLeftAndGreenBehindIt(t *testing.T) {
 	}
 }
 
+// TestWeightBar_PartsGenerationsOfOneColour, which would look like one of them.
+func TestWeightBar_PartsGenerationsOfOneColour(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := WeightBar([]Share{{1, rollout.Blue, 50}, {3, rollout.Blue, 50}}).Render(t.Context(), &out); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), `class="weight-parting" d="M500 0V20"`); n != 1 {
+		t.Errorf("%d partings in %s", n, &out)
+	}
+}
+
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "nothing serves yet": "Nothing serves yet.",
+		"token:anna locked the environment: audit": "token:anna locked the environment: audit."} {
+		if got := Sentence(text); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestSpark_LeavesGapsWhereNothingWasCounted(t *testing.T) {
 	t.Parallel()
 	if line := sparkLine([]float64{0, 5, 10, 0, 5}, 10, true); line != "M60 20.5L120 2M240 20.5" {

@@ -6,7 +6,7 @@
 
   // --- opening a dialog over the page ---
 
-  const open = (href) => htmx.ajax("GET", href, { target: "#dialog", swap: "innerHTML" }).catch(() => { location.href = href; });
+  const open = (href) => htmx.ajax("GET", href, { target: "#dialog", swap: "innerHTML" }).catch(() => {}); // what went wrong is told by an event
 
   // --- the command palette ---
 
@@ -117,6 +117,8 @@
     clearTimeout(quiet);
     quiet = setTimeout(() => { told.textContent = ""; }, 4000);
   }
+
+  document.addEventListener("viridian:say", (e) => say(e.detail));
 
   // act presses the way to a deed that the page shows, if it is a page about one environment.
   function act(key) {

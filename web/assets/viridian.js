@@ -154,6 +154,40 @@
     showTimes(document);
   });
 
+  // --- a press that nothing came back for ---
+
+  // unanswered says so where the press was made: in its dialog, which goes on as it is, or in a line over the page.
+  function unanswered(pressed) {
+    const inside = pressed.closest("form.ask, #outcome");
+    if (!inside) {
+      document.dispatchEvent(new CustomEvent("viridian:say", { detail: "The server cannot be reached. Nothing was changed." }));
+      return;
+    }
+    inside.querySelector(".unanswered")?.remove();
+    const note = document.createElement("p");
+    note.className = "flash tone-bad unanswered";
+    note.setAttribute("role", "alert");
+    const mark = document.createElement("span");
+    mark.className = "glyph";
+    mark.setAttribute("aria-hidden", "true");
+    mark.textContent = "✕";
+    const words = document.createElement("span");
+    words.textContent = inside.matches("form")
+      ? "Nothing came back from the server, so it is not known whether this was done. Press again: it is done once, not twice."
+      : "The server cannot be reached just now. This is how it was seen last.";
+    note.append(mark, words);
+    (inside.querySelector(".ask-told") ?? inside).append(note);
+    note.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("htmx:error", (e) => {
+    const pressed = e.target;
+    if (pressed instanceof Element && !["stream", "poll", "steps"].includes(pressed.id)) unanswered(pressed);
+  });
+  document.addEventListener("htmx:before:request", (e) => {
+    if (e.target instanceof Element) e.target.closest("form.ask")?.querySelector(".unanswered")?.remove();
+  });
+
   // --- dialogs ---
 
   const dialog = byId("dialog"); // a wall has none

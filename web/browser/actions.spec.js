@@ -94,6 +94,9 @@ test('weights, lock and unlock', async ({ page, world }) => {
   await reason(page, 'Black Friday');
   await press(page, 'Lock');
   await expect(dialog(page)).toContainText('is locked');
+  await page.goto(`${w.path}/generations/2/promote`); // as from a dialog that was open before
+  await page.getByRole('region', { name: 'What stands in the way' }).getByRole('link', { name: 'Unlock' }).click();
+  await expect(dialog(page).getByRole('button', { name: 'Unlock', exact: true })).toBeVisible();
   await page.goto(w.path);
   await expect(page.locator('#head')).toContainText('Black Friday');
   await page.getByRole('link', { name: 'Unlock' }).click();

@@ -52,6 +52,19 @@ test('a switch shows in another browser within 300 ms of its commit', async ({ p
   expect(took.toSorted((a, b) => a - b)[3]).toBeLessThan(300);
 });
 
+test('the side that gets the traffic is the one that stands out, on a page that was open before', async ({ page, world }) => {
+  const w = await ready(world);
+  await signIn(page);
+  await page.goto(w.path);
+  const edge = (colour, style) => expect(page.locator(`#side-${colour}`)).toHaveCSS('border-top-style', style);
+  await edge('blue', 'solid');
+  await edge('green', 'dashed');
+  await w.promote(2);
+  await expect(page.locator('#side-green')).toContainText('live');
+  await edge('green', 'solid');
+  await edge('blue', 'dashed');
+});
+
 test('without JavaScript everything is there, and works', async ({ browser, world }) => {
   const w = await ready(world);
   const context = await browser.newContext({ javaScriptEnabled: false });
@@ -147,9 +160,27 @@ test('a server that dies under an open page is told, and the page goes on when i
   await expect(live).toContainText(/reconnecting ·\s*data from \d\d:\d\d:\d\d/);
   await w.promote(2);
   await expect(page.locator('#route')).toContainText('revision 1'); // the last that was seen, and said to be old
+  for (const press of [() => page.getByRole('link', { name: /^Roll back|^Promote/ }).first().click(), () => page.keyboard.press('p')]) {
+    await press(); // is not left without an answer, and leads nowhere
+    await expect(page.locator('.told')).toContainText('The server cannot be reached. Nothing was changed.');
+    await expect(page).toHaveURL(new RegExp(`${w.path}$`));
+    await expect(page.locator('.told')).toBeEmpty();
+  }
   line.start();
   await expect(live).toHaveAttribute('data-state', 'live', { timeout: 40_000 });
   await expect(page.locator('#route')).toContainText('revision 2');
+  // One that was pressed in a dialog stays there, and is done once when it is pressed again.
+  await page.getByRole('link', { name: /^Roll back to generation 1/ }).first().click();
+  const dialog = page.locator('#dialog');
+  const back = dialog.getByRole('button', { name: 'Roll back to generation 1' });
+  await dialog.getByLabel('Reason').fill('the line was cut');
+  line.kill();
+  await back.click();
+  await expect(dialog.getByRole('alert')).toContainText('it is not known whether this was done');
+  line.start();
+  await back.click();
+  await expect(dialog.getByRole('status')).toContainText('Seen on every node');
+  expect(await w.route()).toMatchObject({ live: 1, revision: 3 });
   await context.close();
   line.end();
 });
