@@ -30,6 +30,7 @@ type answers struct {
 	state   []probe.State
 	failure []string
 	asked   []bool
+	passed  []bool // its last answer
 	due     map[int]bool
 	unasked int
 	untold  int // of those asked, how many Consul was never told about
@@ -39,7 +40,7 @@ type answers struct {
 func newAnswers(entries []entry) *answers {
 	n := len(entries)
 	return &answers{entries: entries, news: make(chan struct{}, 1), slots: make(chan struct{}, max(64, n/8)),
-		state: make([]probe.State, n), failure: make([]string, n), asked: make([]bool, n), told: make([]bool, n),
+		state: make([]probe.State, n), failure: make([]string, n), asked: make([]bool, n), passed: make([]bool, n), told: make([]bool, n),
 		due: map[int]bool{}, unasked: n, untold: n}
 }
 
@@ -65,6 +66,7 @@ func (a *answers) record(turn int, state probe.State, err error) {
 		a.asked[turn] = true
 		a.unasked--
 	}
+	a.passed[turn] = err == nil
 	if err != nil {
 		a.failure[turn] = err.Error()
 	}
@@ -72,6 +74,10 @@ func (a *answers) record(turn int, state probe.State, err error) {
 		return
 	}
 	a.state[turn] = state
+	if state == probe.Unknown { // what Consul has is from an earlier watch, and stays until there is a verdict
+		a.settle(turn)
+		return
+	}
 	a.due[turn] = true
 	a.signal()
 }
@@ -115,6 +121,7 @@ func (a *answers) take(g rollout.Generation) (turns []int, ops api.TxnOps) {
 		case probe.Unhealthy:
 			output = a.said(turn)
 		case probe.Unknown:
+			continue
 		}
 		turns = append(turns, turn)
 		ops = append(ops, &api.TxnOp{Check: &api.CheckTxnOp{Verb: api.CheckSet, Check: checkOf(g, e, status, output)}})
@@ -137,10 +144,17 @@ func (a *answers) settleTold(turns []int, ok bool) {
 		switch {
 		case !ok:
 			a.due[turn] = true
-		case !a.told[turn]:
-			a.told[turn] = true
-			a.untold--
+		default:
+			a.settle(turn)
 		}
+	}
+}
+
+// settle notes that there is nothing to tell of an instance; a.mu is held.
+func (a *answers) settle(turn int) {
+	if !a.told[turn] {
+		a.told[turn] = true
+		a.untold--
 	}
 }
 

@@ -3,6 +3,7 @@ package consul_test
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"viridian/registry"
 	"viridian/registry/consul"
@@ -27,5 +28,7 @@ func TestExercise_OnAnAgent(t *testing.T) {
 	t.Parallel()
 	agent := consultest.WithACL(t)
 	token := agent.Grant(consultest.Policy(t, "registry/consul/policy.hcl"), consultest.Policy(t, "registry/consul/policy-agent.hcl"))
-	registrytest.Exercise(t, registrytest.Fixture{New: func(t *testing.T) registry.Registry { return registryOn(t, agent, token, agent.Node) }})
+	// An agent takes services one by one.
+	registrytest.Exercise(t, registrytest.Fixture{Within: 40 * time.Second,
+		New: func(t *testing.T) registry.Registry { return registryOn(t, agent, token, agent.Node) }})
 }

@@ -153,7 +153,7 @@ func (a *answers) held(spec rollout.Spec, checks api.HealthChecks) (readings []r
 			case a.state[turn] == probe.Unhealthy:
 				reading.Unhealthy++
 				reading.Detail = firstText(reading.Detail, a.said(turn))
-			case c.Status == api.HealthPassing && a.state[turn] == probe.Healthy:
+			case c.Status == api.HealthPassing && a.passed[turn]:
 				reading.Healthy++
 			case c.Status != api.HealthPassing && c.Output != notAsked:
 				reading.Unhealthy++
