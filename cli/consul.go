@@ -79,14 +79,14 @@ func (c consulConfig) client() (*consulapi.Client, error) {
 	if _, err := where.token(); err != nil {
 		return nil, err
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http says what it is
-	transport.Proxy, transport.TLSClientConfig = nil, tlsConfig
-	transport.MaxIdleConnsPerHost = 64 // each generation that is watched has a query open
-	host := at.Host
+	host, dialer := at.Host, &net.Dialer{}
+	transport := &http.Transport{TLSClientConfig: tlsConfig, ForceAttemptHTTP2: true, DialContext: dialer.DialContext,
+		MaxIdleConnsPerHost: 64, // each generation that is watched has a query open
+		IdleConnTimeout:     90 * time.Second}
 	if at.Scheme == "unix" {
 		host = "unix"
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", at.Path)
+			return dialer.DialContext(ctx, "unix", at.Path)
 		}
 	}
 	where.next = transport

@@ -60,7 +60,7 @@ func (c *devConsul) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	out, err := os.OpenFile(c.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	out, err := os.OpenFile(c.log, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ var consulNodeSettings = []nodeSetting{
 }
 
 // consulDriver is a driver whose node is a Consul datacenter.
-func consulDriver(about string, grade rollout.Grade, undivided bool, make func(consul.Options) controller.Remote) routerDriver {
+func consulDriver(about string, grade rollout.Grade, undivided bool, driver func(consul.Options) controller.Remote) routerDriver {
 	return routerDriver{family: "consul", about: about, settings: consulNodeSettings, called: "dc1", example: "address: http://127.0.0.1:8500",
 		undivided: undivided,
 		own: func(driver string, n nodeConfig) ownPlace {
@@ -40,7 +40,7 @@ func consulDriver(about string, grade rollout.Grade, undivided bool, make func(c
 			if err != nil {
 				return nil, "", err
 			}
-			return make(consul.Options{Router: n.router, Node: n.name, Client: client,
+			return driver(consul.Options{Router: n.router, Node: n.name, Client: client,
 				Clock: with.clock, Failpoints: with.failpoints, Logger: with.log}), grade, nil
 		}}
 }

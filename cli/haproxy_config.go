@@ -42,6 +42,7 @@ func (p *program) haproxyConfigCommand() *cli.Command {
 			&cli.StringFlag{Name: "socket", Value: haproxy.DefaultSocket, Usage: "the `PATH` of the runtime socket"},
 			&cli.StringFlag{Name: "fence", Value: haproxy.DefaultFence, Usage: "the `PATH` of the fence's socket"},
 			&cli.BoolFlag{Name: "no-fence", Usage: "leave the fence out; receipts are then graded read_back"},
+			&cli.StringFlag{Name: "group", Usage: "the `GROUP` that may write to both sockets, and Viridian's user is in; by default the one that HAProxy starts as"},
 			&cli.IntFlag{Name: "servers", Value: haproxy.DefaultServers, Usage: "how many instances of a service a generation may have"},
 			&cli.StringSliceFlag{Name: "bind", Usage: "where a tcp service listens, as `ENVIRONMENT/SERVICE=ADDRESS`, such as shop/db=:5432"},
 			&cli.StringFlag{Name: "listen", Value: haproxy.DefaultListen, Usage: "where --init listens for HTTP"},
@@ -59,7 +60,7 @@ func (p *program) haproxyConfig(ctx context.Context, c *cli.Command) error {
 	case c.String("spec") != "" && len(names) != 1:
 		return usage("--spec is the specification of one environment", "name one, or read them all from --server")
 	}
-	cfg := haproxy.Config{Folder: c.String("folder"), Socket: c.String("socket"), Fence: c.String("fence"), NoFence: c.Bool("no-fence"),
+	cfg := haproxy.Config{Folder: c.String("folder"), Socket: c.String("socket"), Fence: c.String("fence"), NoFence: c.Bool("no-fence"), Group: c.String("group"),
 		Servers: c.Int("servers"), Init: c.Bool("init"), Listen: c.String("listen"), Binds: map[string]string{}}
 	for _, bind := range c.StringSlice("bind") {
 		service, address, ok := strings.Cut(bind, "=")

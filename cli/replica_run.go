@@ -25,6 +25,9 @@ import (
 //	old: accepts no more, finishes what it began, never signs off
 //	new: takes the node's name over, follows; whatever it applies, the old one applies too until it is gone,
 //	     and only then is it recorded as applied
+//
+// Between "seal" and "leave" nobody follows routes on the node. A new process that stays there is ended before the node
+// counts as silent; an old one that was stopped there is ended by the new one.
 func (r *replica) run(ctx context.Context) error {
 	parts := newCrew(ctx)
 	endProbes := parts.start("the router", r.router.Run)

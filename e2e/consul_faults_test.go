@@ -206,3 +206,32 @@ func (f *consulFaults) takenOut() time.Duration {
 	f.eventually("the instance is back", func() bool { passing, _ := f.catalog(); return passing[2] == 3 })
 	return time.Since(began).Round(10 * time.Millisecond)
 }
+
+// TestConsul_NotConfigured: a replica without a Consul refuses a spec that names it, and tells of one that another took.
+func TestConsul_NotConfigured(t *testing.T) {
+	t.Parallel()
+	l := newConsulLab(t, consultest.Dev(t))
+	with := l.replica("a")
+	l.consul = ""
+	without := l.replica("b")
+	with.start("")
+	with.ready()
+	f := &consulFaults{consulShop: l.shop(with, "shop", 1)}
+	f.candidate()
+	with.kill()
+	without.start("")
+	without.ready()
+	f.replica = without
+	f.troubled(`no registry "consul" on this replica`)
+	res, err := without.client.PutEnvironmentWithResponse(t.Context(), "other", nil, f.spec)
+	if err != nil || res.StatusCode() != 422 || !strings.Contains(body(res), "consul.address") {
+		t.Errorf("a spec that names a registry which is not there: %v %s", err, body(res))
+	}
+	kinds := map[string]int{}
+	for _, e := range f.events() {
+		kinds[e.Kind]++
+	}
+	if kinds["registry.troubled"] != 1 {
+		t.Errorf("events: %v", kinds)
+	}
+}

@@ -143,7 +143,7 @@ func (s *meshShop) drifts() (out []string) {
 	s.Helper()
 	for _, e := range s.events() {
 		if e.Kind == "route.drifted" {
-			out = append(out, fmt.Sprintf("%s", e.Data))
+			out = append(out, string(e.Data))
 		}
 	}
 	return out

@@ -10,16 +10,16 @@ import (
 // Beyond these, what a node reports is not of a time that was lost, but of a file that somebody wrote: to go above it
 // would use up the numbers there are.
 const (
-	noRevision = 1 << 53   // and no version of a spec
+	noRevision = 1 << 52   // and no version of a spec; half of what routers can tell apart, so that there are numbers above
 	mostLost   = 1_000_000 // generations
 )
 
 // credible is the receipt without what can be of no time that was lost.
 func (e Environment) credible(r Receipt) Receipt {
-	if max(r.Revision, r.Fence) >= noRevision {
+	if max(r.Revision, r.Fence) >= max(noRevision, e.Revision+1) {
 		r.Revision, r.Fence = 0, 0
 	}
-	if r.SpecVersion >= noRevision {
+	if r.SpecVersion >= max(noRevision, e.SpecVersion+1) {
 		r.SpecVersion = 0
 	}
 	if r.Newest > e.LastNumber+mostLost {

@@ -245,6 +245,30 @@ func TestRecover_NotAboveWhatCannotBe(t *testing.T) {
 	}
 }
 
+// The last revision that is believed leaves as many above it, and what is above it then is our own.
+func TestRecover_LeavesNumbers(t *testing.T) {
+	t.Parallel()
+	w := past(t)
+	for _, revision := range []int64{1<<53 - 1, 1 << 52} {
+		r := w.future(0, revision, 5)
+		r.SpecVersion, r.Newest = revision, 0
+		if tr := w.sees(r); tr.NewSwitch != nil || len(tr.Events) != 0 {
+			t.Fatalf("told %v, switch %+v", kinds(tr), tr.NewSwitch)
+		}
+	}
+	w = past(t)
+	r := w.receiptOf(w.e.Nodes[0])
+	r.Fence = 1<<52 - 1
+	w.recovered(w.sees(r), 1<<52)
+	w.applied()
+	w.changes(w.rollback(RollbackCommand{}))
+	w.applied()
+	w.route(1, 0, Weights{1: 100})
+	if w.e.Revision != 1<<52+1 {
+		t.Errorf("at revision %d", w.e.Revision)
+	}
+}
+
 // Only a generation or a spec was lost: no switch is needed for that.
 func TestRecover_LostNumbersAndSpecs(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ var valueGuards = []guard{
 		{newEnvironment("other", 1, 0, 0, 5, "{}") + newSpec("other", 1), "route_without_switch"},
 		{newEnvironment("other", 1, 0, 0, 0, "{}") + newSpec("other", 1) + "; INSERT INTO lease VALUES ('other', '', -1, '-infinity')", "lease_term"},
 		{"UPDATE environment SET mending = '[]', version = version + 1", "environment_mending"},
+		{"UPDATE environment SET registry_trouble = '[]', version = version + 1", "environment_trouble"},
 		{newSpec("shop", 0)[1:], "spec_version_version"},
 	}},
 	{name: "a generation, a promotion and a switch are what they mean", attacks: []attack{
@@ -29,6 +30,10 @@ var valueGuards = []guard{
 		{newGeneration("3", "metadata", "'[]'", "colour", "0"), "generation_sizes"},
 		{newGeneration("3", "metadata", "sizes", "'red'", "0"), "generation_colour"},
 		{newGeneration("3", "metadata", "sizes", "colour", "-1"), "generation_unweighted"},
+		{"INSERT INTO generation SELECT environment, 3, version, artifact, metadata, sizes, colour, created_at, created_by, 'registered', now(), " +
+			"reason, false, '', false, '{}', keep_until, 0, quiet_at, false, '[]' FROM generation WHERE number = 2", "generation_adopts"},
+		{"UPDATE reading SET mismatched = -1", "reading_mismatched"},
+		{"UPDATE reading SET mismatched = total + 1", "reading_mismatched"},
 		{"INSERT INTO promotion VALUES ('shop', 0, 2, 1, 'baking', '', '', 2, now(), NULL)", "promotion_id"},
 		{"INSERT INTO promotion VALUES ('shop', 2, 2, 1, 'baking', '', '', 0, now(), NULL)", "promotion_revision"},
 		{newSwitch + `VALUES ('shop', 0, 'manual', 'committed', false, '{"1": 100}', '', '', '{}', now())`, "switch_revision"},

@@ -146,7 +146,7 @@ func (a *answers) settleTold(turns []int, ok bool) {
 
 // tell writes answers to Consul until ctx ends. What it does not take is tried again.
 func (w *watch) tell(ctx context.Context) {
-	pause := firstPause
+	pause, failing := firstPause, spell{}
 	for {
 		select {
 		case <-w.asked.news:
@@ -163,11 +163,12 @@ func (w *watch) tell(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		w.board.trouble(partWrite, err)
 		if err == nil {
-			pause = firstPause
+			w.board.trouble(partWrite, nil)
+			pause, failing = firstPause, spell{}
 			continue
 		}
+		w.board.trouble(partWrite, failing.worthTelling(w.r.clock.Now(), err))
 		w.log.Warn("checks could not be written to Consul", "error", err)
 		w.r.pause(ctx, pause)
 		pause = min(2*pause, lastPause)

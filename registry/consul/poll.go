@@ -17,7 +17,7 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// blip is how long Consul may be unreadable before anybody is told: an election takes about that long.
+// blip is how long calls to Consul may fail before anybody is told: an election takes about that long.
 const blip = 1500 * time.Millisecond
 
 // errHidden is an answer from which the token's rights took something out: what is left is not the truth.
@@ -27,7 +27,7 @@ var errHidden = errors.New("the token may not see everything: " + readFix)
 // no error while that may pass, and then with what it is.
 func (r *Registry) poll(ctx context.Context, ask func(*api.QueryOptions) (*api.QueryMeta, error), lost func(error)) {
 	var index uint64
-	var since time.Time
+	var failing spell
 	pause := firstPause
 	for ctx.Err() == nil {
 		meta, err := ask((&api.QueryOptions{RequireConsistent: true, WaitIndex: index, WaitTime: rhythm}).WithContext(ctx))
@@ -35,21 +35,28 @@ func (r *Registry) poll(ctx context.Context, ask func(*api.QueryOptions) (*api.Q
 			return
 		}
 		if err == nil {
-			pause, index, since = firstPause, nextIndex(index, meta.LastIndex), time.Time{}
+			pause, index, failing = firstPause, nextIndex(index, meta.LastIndex), spell{}
 			continue
 		}
 		index = 0
-		if since.IsZero() {
-			since = r.clock.Now()
-		}
-		err = explain(ctx, "read health", err)
-		if !missesPermission(err) && r.clock.Since(since) < blip {
-			err = nil
-		}
-		lost(err)
+		lost(failing.worthTelling(r.clock.Now(), explain(ctx, "read health", err)))
 		r.pause(ctx, pause)
 		pause = min(2*pause, lastPause)
 	}
+}
+
+// spell is a time in which calls to Consul fail.
+type spell struct{ since time.Time }
+
+// worthTelling is the error once it has lasted for a moment, or will not pass by itself; else nil.
+func (s *spell) worthTelling(now time.Time, err error) error {
+	if s.since.IsZero() {
+		s.since = now
+	}
+	if !missesPermission(err) && now.Sub(s.since) < blip {
+		return nil
+	}
+	return err
 }
 
 // nextIndex follows the rules of blocking queries: an index that goes back is begun anew, and is never below 1.

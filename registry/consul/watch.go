@@ -65,6 +65,9 @@ type watch struct {
 	board      *board
 	asked      *answers
 	own        []string // services on the generation's own node
+
+	mu      sync.Mutex
+	missing spell // instances could not be announced again
 }
 
 // The parts of a watch that may be in trouble.
@@ -111,7 +114,15 @@ func (w *watch) announceAgain(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.board.trouble(partAnnounce, err)
+	w.mu.Lock()
+	var trouble error
+	if err == nil {
+		w.missing = spell{}
+	} else {
+		trouble = w.missing.worthTelling(w.r.clock.Now(), err)
+	}
+	w.mu.Unlock()
+	w.board.trouble(partAnnounce, trouble)
 	if err != nil {
 		w.log.Warn("instances could not be announced again", "error", err)
 		w.r.pause(ctx, firstPause)

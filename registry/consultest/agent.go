@@ -188,8 +188,10 @@ func (a *Agent) signal(s syscall.Signal) {
 	a.cmd = nil
 }
 
-// Pause stops the agent as a machine that hangs; Resume lets it go on.
-func (a *Agent) Pause()  { _ = a.cmd.Process.Signal(syscall.SIGSTOP) }
+// Pause stops the agent as a machine that hangs.
+func (a *Agent) Pause() { _ = a.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a paused agent go on.
 func (a *Agent) Resume() { _ = a.cmd.Process.Signal(syscall.SIGCONT) }
 
 func address(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }

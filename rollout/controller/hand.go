@@ -34,6 +34,11 @@ func (h hand) begin(ctx context.Context, before failpoint.Name) error {
 	if err := h.failpoints.Hit(ctx, before); err != nil {
 		return err
 	}
+	return h.late()
+}
+
+// late is errUntrusted once nothing may be done under the lease any more.
+func (h hand) late() error {
 	if h.trusted != nil && !h.trusted() {
 		return errUntrusted
 	}
@@ -129,6 +134,9 @@ func (h hand) removeUnknown(ctx context.Context, e rollout.Environment, o router
 	for _, number := range o.Staged {
 		if _, known := e.Generation(number); known || number > e.LastNumber {
 			continue
+		}
+		if err := h.late(); err != nil {
+			return err
 		}
 		if err := h.router.Remove(ctx, h.fence(e), e.Name, number); err != nil && !errors.Is(err, router.ErrInUse) {
 			return fmt.Errorf("remove retired generation %d: %w", number, err)

@@ -48,8 +48,8 @@ func (h hand) actOne(ctx context.Context, e rollout.Environment, a rollout.Actio
 		}
 		facts.Staged = append(facts.Staged, staging)
 	case rollout.ActApply:
-		if h.trusted != nil && !h.trusted() {
-			return errUntrusted
+		if err := h.late(); err != nil {
+			return err
 		}
 		if err := h.router.Apply(ctx, h.fence(e), e.Route()); err != nil {
 			return err
@@ -101,6 +101,9 @@ func (h hand) forget(ctx context.Context, e rollout.Environment) error {
 		return err
 	}
 	if err := h.removeUnknown(ctx, e, o); err != nil {
+		return err
+	}
+	if err := h.late(); err != nil {
 		return err
 	}
 	return h.router.Forget(ctx, h.fence(e), e.Name)

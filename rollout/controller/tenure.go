@@ -84,7 +84,7 @@ func (t *tenure) work() error {
 	t.dispatch(loaded, now, true)
 	driver := t.w.Registries[loaded.Spec.Registry]
 	if driver == nil {
-		return t.noRegistry(loaded)
+		return t.noRegistry(loaded, now)
 	}
 	t.sweep(loaded)
 	t.keepWatches(loaded, driver)
@@ -114,14 +114,14 @@ func (t *tenure) work() error {
 	return errors.Join(failed, t.record(facts))
 }
 
-// noRegistry tells that this replica was not configured with what the spec names.
-func (t *tenure) noRegistry(e rollout.Environment) error {
+// noRegistry tells that this replica was not configured with what the spec names. What needs no registry goes on.
+func (t *tenure) noRegistry(e rollout.Environment, now time.Time) error {
 	text := fmt.Sprintf("no registry %q on this replica; configure it alike on every one", e.Spec.Registry)
 	facts := rollout.Facts{Receipts: t.unattended(e)}
 	if text != e.TroubleText() {
 		facts.Trouble = &text
 	}
-	if facts.Empty() {
+	if facts.Empty() && e.Settle(now).Empty() {
 		return errors.New(text)
 	}
 	return errors.Join(errors.New(text), t.record(facts))

@@ -109,8 +109,6 @@ func (p pair) ours(environment string) bool {
 		(p.splitter != nil && p.splitter.Meta[rollout.MetaEnvironment] == environment)
 }
 
-func (p pair) empty() bool { return p.resolver == nil && p.splitter == nil }
-
 // held reads what the pair does.
 func (p pair) held(environment string) held {
 	h := held{name: "splitter " + p.name, weights: rollout.Weights{}}

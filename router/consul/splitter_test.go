@@ -171,7 +171,7 @@ func TestSplitter_CutOffBetweenServices(t *testing.T) {
 type cutter struct{ cut context.CancelFunc }
 
 func (c *cutter) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := plain.RoundTrip(r)
 	if r.Method == http.MethodPut && strings.HasSuffix(r.URL.Path, "/v1/config") {
 		text, _ := io.ReadAll(res.Body)
 		_ = res.Body.Close()

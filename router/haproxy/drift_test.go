@@ -35,6 +35,9 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		"entry overwritten":    {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop green" }, finds: `"green"`, lost: []int{1, 2}},
 		"entry with spaces":    {command: func(l *lab) string { return "set map " + l.mapPath() + ` env/shop a\ b` }, finds: `"a b"`, lost: []int{1, 2}},
 		"entry of no revision": {command: func(l *lab) string { return "set map " + l.mapPath() + " env/shop 9223372036854775807|1|0|0" }, finds: "changed by hand", lost: []int{1, 2}},
+		"entry of the last revision": {command: func(l *lab) string {
+			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|", "9007199254740991|", 1)
+		}, finds: "changed by hand", lost: []int{1, 2}},
 		"slot changed": {command: func(l *lab) string {
 			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|2|", "7|1|", 1)
 		}, finds: "changed by hand", moved: true},
@@ -42,17 +45,21 @@ func TestObserve_NamesWhatAHandChanged(t *testing.T) {
 		"share changed": {command: func(l *lab) string {
 			return "set map " + l.mapPath() + " env/shop " + strings.Replace(l.entryText(), "7|2|0|0|", "7|2|1|50|", 1)
 		}, finds: "changed by hand", moved: true},
-		"set back":               {command: func(l *lab) string { return edit(l, func(e *entry) { e.revision, e.a = 5, 1 }) }, finds: "set back by hand"},
-		"host deleted":           {command: func(l *lab) string { return "del map " + l.mapPath() + " host/" + shopHost }, finds: "the hosts were changed"},
-		"host added":             {command: func(l *lab) string { return "add map " + l.mapPath() + " host/evil.localhost shop.web" }, finds: "evil.localhost"},
-		"live in maintenance":    {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state maint" }, finds: "web/s1 is in maintenance", lost: []int{2}},
-		"live drained":           {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state drain" }, finds: "web/s1 is draining", lost: []int{2}},
-		"live moved":             {command: func(*lab) string { return "set server viridian.shop.web.2/s1 addr 127.0.0.1 port 9" }, finds: "s1 is at 127.0.0.1:9 instead of", lost: []int{2}},
-		"live unchecked":         {command: func(*lab) string { return "disable health viridian.shop.web.2/s1" }, finds: "web/s1 is not checked", lost: []int{2}},
-		"stranger let in":        {command: func(*lab) string { return "set server viridian.shop.web.2/s3 state ready" }, finds: "web/s3", lost: []int{2}},
-		"standby moved":          {command: func(*lab) string { return "set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9" }, finds: "slot 1", lost: []int{1}},
-		"live without a share":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 weight 0" }, finds: "web/s1 has the weight 0 instead of 1", lost: []int{2}},
-		"live asked elsewhere":   {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-port 9" }, finds: "asked for its health at another address", lost: []int{2}},
+		"set back":             {command: func(l *lab) string { return edit(l, func(e *entry) { e.revision, e.a = 5, 1 }) }, finds: "set back by hand"},
+		"host deleted":         {command: func(l *lab) string { return "del map " + l.mapPath() + " host/" + shopHost }, finds: "the hosts were changed"},
+		"host added":           {command: func(l *lab) string { return "add map " + l.mapPath() + " host/evil.localhost shop.web" }, finds: "evil.localhost"},
+		"live in maintenance":  {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state maint" }, finds: "web/s1 is in maintenance", lost: []int{2}},
+		"live drained":         {command: func(*lab) string { return "set server viridian.shop.web.2/s1 state drain" }, finds: "web/s1 is draining", lost: []int{2}},
+		"live moved":           {command: func(*lab) string { return "set server viridian.shop.web.2/s1 addr 127.0.0.1 port 9" }, finds: "s1 is at 127.0.0.1:9 instead of", lost: []int{2}},
+		"live unchecked":       {command: func(*lab) string { return "disable health viridian.shop.web.2/s1" }, finds: "web/s1 is not checked", lost: []int{2}},
+		"stranger let in":      {command: func(*lab) string { return "set server viridian.shop.web.2/s3 state ready" }, finds: "web/s3", lost: []int{2}},
+		"standby moved":        {command: func(*lab) string { return "set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9" }, finds: "slot 1", lost: []int{1}},
+		"live without a share": {command: func(*lab) string { return "set server viridian.shop.web.2/s1 weight 0" }, finds: "web/s1 has the weight 0 instead of 1", lost: []int{2}},
+		"live asked elsewhere": {command: func(*lab) string { return "set server viridian.shop.web.2/s1 check-port 9" }, finds: "asked for its health at another address", lost: []int{2}},
+		"server added": {command: func(l *lab) string {
+			l.say("add server viridian.shop.web.2/mine 127.0.0.1:9")
+			return "set server viridian.shop.web.2/mine state ready"
+		}, finds: "server web/mine", lost: []int{2}},
 		"preview deleted":        {command: func(l *lab) string { return "del map " + l.mapPath() + " gen/shop/1" }, finds: "gen/shop/1 should be 1 and is gone", lost: []int{1}},
 		"preview changed":        {command: func(l *lab) string { return "set map " + l.mapPath() + " gen/shop/1 2" }, finds: `gen/shop/1 should be 1 and is "2"`, lost: []int{1}},
 		"preview added":          {command: func(l *lab) string { return "add map " + l.mapPath() + " gen/shop/9 2" }, finds: "gen/shop/9, which is of no generation"},
@@ -127,14 +134,28 @@ func TestUndone_IsTold(t *testing.T) {
 			if told := strings.Join(l.observe().Edits, "; "); strings.Count(told, c.told) != 1 {
 				t.Errorf("told of %q, want %q", told, c.told)
 			}
-			tick := time.NewTimer(undoneMemory + time.Second)
-			defer tick.Stop()
-			<-tick.C // nothing to wait for but the time
-			if o := l.observe(); len(o.Edits) > 0 {
-				t.Errorf("still told of: %v", o.Edits)
-			}
 		})
 	}
+}
+
+// TestUndone_IsToldForAWhile, and not at all when it was observed before.
+func TestUndone_IsToldForAWhile(t *testing.T) {
+	t.Parallel()
+	u := undone{edits: map[string][]undoneEdit{}, told: map[string][]string{}}
+	at := time.Unix(1e9, 0)
+	tells := func(after time.Duration, found []string, want ...string) {
+		t.Helper()
+		if got := u.observe("shop", found, at.Add(after)); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("after %v told of %v, want %v", after, got, want)
+		}
+	}
+	tells(0, []string{"drained"}, "drained")
+	u.add("shop", []string{"drained", "deleted"}, at)
+	tells(undoneMemory/2, nil, "deleted")
+	u.add("shop", []string{"drained"}, at.Add(undoneMemory/2)) // again, and not observed
+	tells(undoneMemory, []string{"deleted"}, "deleted", "drained")
+	tells(undoneMemory+1, nil, "drained")
+	tells(2*undoneMemory, nil)
 }
 
 // mends does what a controller would: it stages what should be there, and applies the route.
@@ -154,6 +175,7 @@ func (l *lab) mends(revision int64) {
 		l.Errorf("after mending: revision %d with %v, staged %v, %s: %s", o.Revision, o.Weights, o.Staged, o.Grade, o.Error)
 	}
 	l.serves("2", 200)
+	l.remove(revision, 1)
 }
 
 func (l *lab) mapPath() string { return filepath.Join(l.dir, mapName) }
@@ -181,6 +203,14 @@ func TestObserve_NamesDamagedFiles(t *testing.T) {
 			l.Fatal(err)
 		}
 	}
+	older := func(l *lab) string {
+		e, err := parseEntry(l.entryText())
+		if err != nil {
+			l.Fatal(err)
+		}
+		e.revision, e.a = 6, 1
+		return e.encode()
+	}
 	state := stateName(backendName("shop", "web", 2))
 	for name, c := range map[string]struct {
 		damage   func(l *lab)
@@ -188,8 +218,10 @@ func TestObserve_NamesDamagedFiles(t *testing.T) {
 		finds    string
 	}{
 		"map file gone":        {func(l *lab) { _ = os.Remove(l.mapPath()) }, 0, "not durable"},
-		"map file older":       {func(l *lab) { replace(l, mapName, "env/shop 7|2|", "env/shop 6|1|") }, 6, "not durable"},
-		"map file overwritten": {func(l *lab) { replace(l, mapName, "env/shop ", "env/shop green ") }, 0, "not durable"},
+		"map file older":       {func(l *lab) { replace(l, mapName, l.entryText(), older(l)) }, 6, "not durable"},
+		"map file set back":    {func(l *lab) { replace(l, mapName, "env/shop 7|2|", "env/shop 6|1|") }, 0, `the map file was changed by hand: it reads "6|1|`},
+		"map file set forward": {func(l *lab) { replace(l, mapName, "env/shop 7|", "env/shop 99|") }, 0, `the map file was changed by hand: it reads "99|`},
+		"map file overwritten": {func(l *lab) { replace(l, mapName, "env/shop ", "env/shop green ") }, 0, "the map file was changed by hand"},
 		"state file gone":      {func(l *lab) { _ = os.Remove(filepath.Join(l.dir, state)) }, 7, "the state file of slot 2"},
 		"state file of others": {func(l *lab) { replace(l, state, " 127.0.0.1 ", " 127.0.0.3 ") }, 7, "the state file of slot 2"},
 		"state file garbled":   {func(l *lab) { replace(l, state, "1\n#", "9\n#") }, 7, "state file of slot 2"},

@@ -77,6 +77,10 @@ func checkOf(text string) string { return fmt.Sprintf("%08x", crc32.ChecksumIEEE
 // highest is more than any number here ever is; what a hand wrote beyond it could not be followed by a next one.
 const highest = 1 << 53
 
+// credible is more than what an edited entry is believed to say. What is believed, the next revision is put above: an
+// edit must not use up the numbers there are.
+const credible = highest / 2
+
 // errEdited is wrapped when an entry can be read and is not as any Viridian wrote it.
 var errEdited = errors.New("the map entry was changed by hand")
 
@@ -85,7 +89,7 @@ func parseEntry(text string) (entry, error) {
 	e := newEntry()
 	unreadable := func() (entry, error) {
 		e := newEntry()
-		if n, err := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64); err == nil && n > 0 && n <= highest {
+		if n, err := strconv.ParseInt(strings.SplitN(text, "|", 2)[0], 10, 64); err == nil && n > 0 && n < credible {
 			e.revision = n
 		}
 		return e, fmt.Errorf("%w: it reads %.80q", errEdited, text)
@@ -119,6 +123,9 @@ func parseEntry(text string) (entry, error) {
 		return unreadable()
 	}
 	if fields[12] != checkOf(text[:strings.LastIndexByte(text, '|')]) || !e.coherent() {
+		if e.revision >= credible || e.spec >= credible {
+			return unreadable()
+		}
 		return e, fmt.Errorf("%w: it reads %.80q", errEdited, text)
 	}
 	return e, nil

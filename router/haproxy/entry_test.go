@@ -72,10 +72,15 @@ func TestParseEntry_OfAnything(t *testing.T) {
 	for text, revision := range map[string]int64{
 		"": 0, "green": 0, "7": 7, "7|x": 7, "-7|1|0|0": 0, "99999999999999999999": 0, "9223372036854775807|1": 0, "7|1|0|0|1|0|1|x|0|0|0|1:1|x": 7,
 		"7|1|0|0|1|0|1|x|0|0|0|1:1:ss:x:0|x": 7, "7|1|0|0|1|0|1|x|0|0|0|-|x": 7, strings.Repeat("|", 12): 0, strings.Repeat("9|", 5000): 9,
+		"4503599627370495|1": credible - 1, "4503599627370496|1": 0, "9007199254740991|1|0|0|1|0|1|x|0|0|0|-|x": 0,
+		"7|1|0|0|1|0|9007199254740991|x|0|0|0|-|x": 7, // of the rest nothing is left
 	} {
 		e, err := parseEntry(text)
 		if !errors.Is(err, errEdited) || e.revision != revision {
 			t.Errorf("%.40q: revision %d, want %d: %v", text, e.revision, revision, err)
+		}
+		if e.spec >= credible {
+			t.Errorf("%.40q: version %d of the spec is believed", text, e.spec)
 		}
 	}
 }

@@ -220,10 +220,12 @@ func TestFaults_SayWhatToDo(t *testing.T) {
 	l.stage(0, 1, 2)
 	l.apply(1, all(1))
 	runtime, fence := "unix:"+filepath.Join(l.dir, "admin.sock"), "unix:"+filepath.Join(l.dir, "fence.sock")
+	other := "unix:" + filepath.Join(newLab(t).dir, "fence.sock")
 	for name, c := range map[string]struct {
 		change func(*Options)
 		says   string
 	}{
+		"another's fence":  {func(o *Options) { o.Fence = other }, "it is another HAProxy's, or"},
 		"no socket there":  {func(o *Options) { o.Socket = "unix:/nonexistent/viridian.sock" }, "HAProxy does not run, or was given another path"},
 		"nobody listens":   {func(o *Options) { o.Socket = "tcp:127.0.0.1:1" }, "HAProxy does not run, or does not listen here"},
 		"exchanged":        {func(o *Options) { o.Socket, o.Fence = fence, runtime }, "HTTP is spoken at socket: it must be the runtime socket"},

@@ -55,7 +55,7 @@ func (f fence) swap(ctx context.Context, pid, key, expect, value string) error {
 	process, holds, _ := strings.Cut(string(body), " ")
 	switch {
 	case process != pid:
-		return fmt.Errorf("fence: process %.20q answered, not %s: %w", process, pid, errChanged)
+		return fmt.Errorf("fence: process %.20q answered, not %s: it is another HAProxy's, or %w", process, pid, errChanged)
 	case res.StatusCode == http.StatusOK && holds == value:
 		return nil
 	case res.StatusCode == http.StatusConflict:

@@ -88,12 +88,14 @@ func (n *Node) move(ctx context.Context, name string, srv server, target netip.A
 	return nil
 }
 
-// empty takes a server out that the placement has no instance for.
+// empty takes a server out that the placement has no instance for. Its checks may stay switched off until it is given an
+// address: a server that somebody added by hand has none.
 func (n *Node) empty(ctx context.Context, name string, srv server) error {
 	if !srv.idle() {
 		if err := n.runtime.do(ctx, "set", "server", name, "state", "maint"); err != nil {
 			return err
 		}
 	}
+	srv.checked = true
 	return n.move(ctx, name, srv, netip.AddrPortFrom(netip.MustParseAddr(nowhere), nowherePort))
 }

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,6 +23,8 @@ type Config struct {
 	// runtime socket and of the fence's. The defaults are the constants below. NoFence leaves the fence out.
 	Folder, Socket, Fence string
 	NoFence               bool
+	// Group owns both sockets; "" leaves them to the group that HAProxy starts as, which mostly is root's.
+	Group string
 	// Servers is how many instances of a service a slot can hold; DefaultServers when 0.
 	Servers int
 	// Binds are the listeners of tcp services by "environment/service", such as ":5432".
@@ -49,6 +54,8 @@ type Environment struct {
 	Spec rollout.Spec
 }
 
+var groupName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`)
+
 func (c *Config) complete() error {
 	for text, preset := range map[*string]string{&c.Folder: DefaultFolder, &c.Socket: DefaultSocket, &c.Fence: DefaultFence, &c.Listen: DefaultListen} {
 		if *text == "" {
@@ -66,10 +73,13 @@ func (c *Config) complete() error {
 			return fmt.Errorf("%q must be an absolute path of letters, digits and . _ / -", text)
 		}
 	}
+	if c.Group != "" && !groupName.MatchString(c.Group) {
+		return fmt.Errorf("%q is not the name of a group", c.Group)
+	}
 	if len(c.Environments) == 0 {
 		return errors.New("there is no environment to print anything for")
 	}
-	for _, bind := range append(mapValues(c.Binds), c.Listen) {
+	for _, bind := range append(slices.Collect(maps.Values(c.Binds)), c.Listen) {
 		if !isSafe(bind) || !strings.Contains(bind, ":") {
 			return fmt.Errorf("%q is not an address to listen at, such as :80 or 10.0.0.5:5432", bind)
 		}
@@ -82,22 +92,10 @@ func (c *Config) complete() error {
 	return nil
 }
 
-func mapValues(m map[string]string) []string {
-	var out []string
-	for _, v := range m {
-		out = append(out, v)
-	}
-	return out
-}
-
 func (c *Config) check(e Environment) error {
 	var services []rollout.RouteService
 	for _, svc := range e.Spec.Services {
 		services = append(services, rollout.RouteService{Service: svc, Hosts: e.Spec.EffectiveHosts(e.Name, svc)})
-		if svc.Protocol == protocolTCP && c.Binds[e.Name+"/"+svc.Name] == "" {
-			return fmt.Errorf("service %s of environment %s is of protocol tcp and needs an address to listen at: --bind %s/%s=:5432",
-				svc.Name, e.Name, e.Name, svc.Name)
-		}
 		if path := svc.Health.Path; svc.Health.Type == rollout.HealthHTTP && (!strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' })) {
 			return fmt.Errorf("service %s of environment %s: %.80q is not a path to ask for", svc.Name, e.Name, path)
 		}
@@ -110,11 +108,23 @@ func (c *Config) check(e Environment) error {
 	return checkNames(e.Name, services)
 }
 
+// checkBinds wants an address for each tcp service.
+func (c *Config) checkBinds() error {
+	for _, e := range c.Environments {
+		for _, svc := range e.Spec.Services {
+			if name := e.Name + "/" + svc.Name; svc.Protocol == protocolTCP && c.Binds[name] == "" {
+				return fmt.Errorf("service %s of environment %s is of protocol tcp and needs an address to listen at: --bind %s=:5432", svc.Name, e.Name, name)
+			}
+		}
+	}
+	return nil
+}
+
 // Fragment prints the configuration that a [Node] needs: sections to load beside an haproxy.cfg with a second -f, and
 // the rules for its frontends as a comment; or with Init a whole haproxy.cfg. "haproxy -c" accepts it once the map file
 // is there.
 func Fragment(w io.Writer, c Config) error {
-	if err := c.complete(); err != nil {
+	if err := errors.Join(c.complete(), c.checkBinds()); err != nil {
 		return err
 	}
 	p := &printer{Config: c}
@@ -139,7 +149,8 @@ func Fragment(w io.Writer, c Config) error {
 	return err
 }
 
-// Rules prints the part for the frontends of an haproxy.cfg. It is the same whatever the environments are.
+// Rules prints the part for the frontends of an haproxy.cfg. It is the same whatever the environments are, and asks for
+// no listeners.
 func Rules(w io.Writer, c Config) error {
 	if err := c.complete(); err != nil {
 		return err

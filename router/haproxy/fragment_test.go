@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +60,16 @@ backend static
 		Binds: map[string]string{"shop/db": "127.0.0.1:9"}}
 	whole, unfenced := plain, plain
 	whole.Init, unfenced.NoFence = true, true
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	grouped := whole
+	grouped.Group = group.Name
 	var rules bytes.Buffer
-	if err := Rules(&rules, plain); err != nil {
+	bare := plain
+	bare.Binds = nil
+	if err := Rules(&rules, bare); err != nil {
 		t.Fatal(err)
 	}
 	indented := strings.ReplaceAll(rules.String(), "\n", "\n    ")
@@ -68,6 +78,7 @@ backend static
 		owners string
 	}{
 		"init":                         {whole, ""},
+		"for a group":                  {grouped, ""},
 		"fragment beside an own one":   {plain, fmt.Sprintf(owners, dir, "")},
 		"with the rules in a frontend": {plain, fmt.Sprintf(owners, dir, indented)},
 		"without a fence":              {unfenced, fmt.Sprintf(owners, dir, indented)},
@@ -147,6 +158,18 @@ func TestFragment_IsDeterministic(t *testing.T) {
 	}
 }
 
+// TestFragment_Group: HAProxy binds its sockets before it gives up root, so that only what is printed gives them to others.
+func TestFragment_Group(t *testing.T) {
+	t.Parallel()
+	var text bytes.Buffer
+	if err := Fragment(&text, Config{Environments: []Environment{{"shop", aSpec(t)}}, Group: "haproxy"}); err != nil {
+		t.Fatal(err)
+	}
+	if found := strings.Count(text.String(), " group haproxy mode 660 "); found != 2 {
+		t.Errorf("%d sockets are given to the group:\n%s", found, text.String())
+	}
+}
+
 func TestFragment_Refuses(t *testing.T) {
 	t.Parallel()
 	good := func() Config { return Config{Environments: []Environment{{"shop", aSpec(t)}}} }
@@ -159,6 +182,7 @@ func TestFragment_Refuses(t *testing.T) {
 		"a relative folder":       func(c *Config) { c.Folder = "viridian" },
 		"a folder with a space":   func(c *Config) { c.Folder = "/var/lib/my maps" },
 		"a socket with a newline": func(c *Config) { c.Socket = "/run/x\nglobal" },
+		"a hostile group":         func(c *Config) { c.Group = "x mode 777" },
 		"a hostile listener":      func(c *Config) { c.Listen = ":80 ssl crt /etc/passwd" },
 		"no servers":              func(c *Config) { c.Servers = -1 },
 		"tcp without a listener":  func(c *Config) { c.Environments[0].Spec = withTCP(c.Environments[0].Spec) },

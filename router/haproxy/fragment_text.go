@@ -27,7 +27,7 @@ func (p *printer) head() {
 func (p *printer) global() {
 	p.line("global")
 	p.line("    # Viridian's way in. Whoever can write to it rules this HAProxy: keep the mode.")
-	p.line("    stats socket %s mode 660 level admin expose-fd listeners", p.Socket)
+	p.line("    stats socket %s %slevel admin expose-fd listeners", p.Socket, p.owner())
 	p.line("    # A command that comes later than this after its connection is dropped. Viridian counts on 10 s at most.")
 	p.line("    stats timeout 10s")
 	if p.Init {
@@ -44,6 +44,14 @@ func (p *printer) global() {
 		p.line("    timeout tunnel 1h")
 	}
 	p.line("")
+}
+
+// owner is who may write to a socket.
+func (p *printer) owner() string {
+	if p.Group == "" {
+		return "mode 660 "
+	}
+	return "group " + p.Group + " mode 660 "
 }
 
 func (p *printer) frontend() {
@@ -94,7 +102,7 @@ func (p *printer) fence() {
 # follow one another. Never bind it where others can reach it.
 frontend viridian-fence
     mode http
-    bind unix@FENCE mode 660 thread 1
+    bind unix@FENCE OWNERthread 1
     timeout client 10s
     timeout http-request 2s
     no log
@@ -108,7 +116,7 @@ frontend viridian-fence
     http-request return status 200 content-type text/plain lf-string "%pid %[req.fhdr(x-viridian-key),map_str(MAP,none)]"
 
 `
-	p.WriteString(strings.NewReplacer("MAP", p.mapFile(), "FENCE", p.Fence).Replace(text))
+	p.WriteString(strings.NewReplacer("MAP", p.mapFile(), "FENCE", p.Fence, "OWNER", p.owner()).Replace(text))
 }
 
 // environment prints the backends: one for each service and slot.

@@ -93,14 +93,12 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	if there {
 		if held, err = parseEntry(text); err != nil {
 			o.byHand("%v", err)
-		} else if sites := o.sites(o.name); sumOfSites(sites) != held.sites {
-			o.edited("the hosts were changed: now %v lead here", slices.Sorted(maps.Keys(sites)))
+		} else {
+			o.observeHosts(held)
+			o.observeKeys(held)
 		}
 	}
 	o.tell(held)
-	if there && err == nil {
-		o.observeKeys(held)
-	}
 	if n.files == nil {
 		return held
 	}
@@ -115,6 +113,10 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 	case !there || o.Grade != n.Grade():
 	case err == nil && file.revision == held.revision && file.hash() != held.hash():
 		o.byHand("the map entry was changed by hand: the map file has %v at this revision", file.weights())
+	case inFile && err != nil: // nothing of it is believed: HAProxy never held it
+		o.tell(newEntry())
+		o.Fence = held.revision
+		o.edited("the map file was changed by hand: it reads %.80q", fileText)
 	case err != nil || file.revision != held.revision:
 		o.tell(file)
 		o.Fence = held.revision
@@ -123,6 +125,12 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 		o.found("the map file is not up to date")
 	}
 	return held
+}
+
+func (o *observation) observeHosts(e entry) {
+	if sites := o.sites(o.name); sumOfSites(sites) != e.sites {
+		o.edited("the hosts were changed: now %v lead here", slices.Sorted(maps.Keys(sites)))
+	}
 }
 
 // observeKeys looks for entries that nobody here wrote.

@@ -29,21 +29,22 @@ var (
 
 // look reads the map, and the servers of the environment's slots unless it is "".
 func (n *Node) look(ctx context.Context, environment string) (view, error) {
+	var l *layout
+	var err error
 	for range 3 {
-		l, err := n.currentLayout(ctx)
-		if errors.Is(err, errChanged) {
+		if l, err = n.currentLayout(ctx); errors.Is(err, errChanged) {
 			continue
 		}
 		if err != nil {
 			return view{}, err
 		}
-		v, err := n.lookAt(ctx, l, environment)
-		if !errors.Is(err, errChanged) {
+		var v view
+		if v, err = n.lookAt(ctx, l, environment); !errors.Is(err, errChanged) {
 			return v, err
 		}
 		n.layout.CompareAndSwap(l, nil)
 	}
-	return view{}, errChanged
+	return view{}, err
 }
 
 func (n *Node) lookAt(ctx context.Context, l *layout, environment string) (view, error) {

@@ -5,7 +5,7 @@ export default defineConfig({
   testDir: '.',
   outputDir: 'results/traces',
   fullyParallel: true,
-  workers: 3,
+  workers: 2,
   retries: 0,
   timeout: 90_000,
   expect: { timeout: 15_000 },
