@@ -60,6 +60,8 @@ func (c *concerns) live() {
 				c.add(web.Bad, "%s: generation %d carries traffic and has no instance", svc.Name, n)
 			case !fresh:
 				c.add(web.Warn, "%s: how the %d instances of generation %d are is not known just now", svc.Name, size, n)
+			case r.Healthy == 0 && size == 1:
+				c.add(web.Bad, "%s: the only instance of generation %d is not healthy", svc.Name, n)
 			case r.Healthy == 0:
 				c.add(web.Bad, "%s: none of %d instances of generation %d is healthy", svc.Name, size, n)
 			case r.Healthy < size:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -125,7 +126,8 @@ func (s *server) askKeep(r *http.Request, typed url.Values) (web.Ask, error) {
 	a.Submit = "Keep until then"
 	a.Lead = "As long as it is kept, its instances stay warm and a rollback to it takes milliseconds. Afterwards it is retired."
 	g, _ := e.Generation(number)
-	if until, ends := e.KeptUntil(g); ends {
+	until, ends := e.KeptUntil(g)
+	if ends {
 		a.Facts = []web.Fact{{Name: "Kept until", Value: exact(until)}}
 	}
 	t, err := e.Retain(rollout.RetentionCommand{Actor: actor(r.Context()), Generation: number, KeepUntil: now.Add(time.Hour)}, now)
@@ -133,18 +135,35 @@ func (s *server) askKeep(r *http.Request, typed url.Values) (web.Ask, error) {
 		a.Refused, a.Blocked = offers{}.refused(t, err), blockedView(refusals(err))
 		return a, nil
 	}
-	chosen := typed.Get("keep_for")
-	if chosen == "" {
-		chosen = keeps[1].value
+	if !ends {
+		until = now
 	}
+	at := typed.Get("keep_until")
+	if at == "" {
+		at = until.Add(keeps[len(keeps)-1].time).UTC().Format("2006-01-02T15:04")
+	}
+	a.Choices = []web.Choices{{Name: "keep_for", Legend: "Keep it", List: keepChoices(until, now, typed.Get("keep_for"))}}
+	a.Fields = []web.Field{{Name: "keep_until", Label: "Time (UTC)", Type: "datetime-local", Value: at, Hint: "Only with the last choice."}}
+	return a, nil
+}
+
+// keepChoices proposes what is later than the present end: nobody who wants to keep something longer cuts its time short
+// by a choice that stood there. An earlier time can be typed.
+func keepChoices(until, now time.Time, chosen string) []web.Choice {
 	var list []web.Choice
 	for _, k := range keeps {
-		list = append(list, web.Choice{Value: k.value, Label: k.label, Hint: exact(now.Add(k.time)), Chosen: k.value == chosen})
+		if at := now.Add(k.time); at.After(until) {
+			list = append(list, web.Choice{Value: k.value, Label: k.label, Hint: exact(at)})
+		}
 	}
-	list = append(list, web.Choice{Value: "until", Label: "until the time below", Chosen: chosen == "until"})
-	a.Choices = []web.Choices{{Name: "keep_for", Legend: "Keep it", List: list}}
-	a.Fields = []web.Field{{Name: "keep_until", Label: "Time (UTC)", Type: "datetime-local", Value: typed.Get("keep_until"), Hint: "Only with the last choice."}}
-	return a, nil
+	list = append(list, web.Choice{Value: "until", Label: "until the time below"})
+	for _, wanted := range []string{chosen, keeps[1].value, list[0].Value} {
+		if i := slices.IndexFunc(list, func(c web.Choice) bool { return c.Value == wanted }); i >= 0 {
+			list[i].Chosen = true
+			break
+		}
+	}
+	return list
 }
 
 func (s *server) doKeep(r *http.Request, key *controller.IdempotencyKey) (done, error) {

@@ -232,12 +232,15 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		"all is well":       {func(*rollout.Environment) {}, "steady", web.Good, ""},
 		"one instance ill":  {func(e *rollout.Environment) { e.Readings[0].Healthy = 1 }, "needs attention", web.Warn, "web: 1 of 2 instances of generation 2 are healthy"},
 		"all instances ill": {func(e *rollout.Environment) { e.Readings[0].Healthy = 0 }, "broken", web.Bad, "web: none of 2 instances of generation 2 is healthy"},
-		"health not known":  {func(e *rollout.Environment) { e.Readings[0].At = now.Add(-time.Hour) }, "needs attention", web.Warn, "web: how the 2 instances of generation 2 are is not known just now"},
-		"a node drifted":    {func(e *rollout.Environment) { e.Receipts[0].Hash = "x" }, "broken", web.Bad, "node edge-1 does something else than was decided"},
-		"a node ahead":      {func(e *rollout.Environment) { e.Receipts[0].Revision = 9 }, "broken", web.Bad, "node edge-1 is at revision 9, ahead of 2: was the database restored?"},
-		"a node silent":     {func(e *rollout.Environment) { e.Nodes[0].SeenAt = now.Add(-time.Minute) }, "needs attention", web.Warn, "node edge-1 is silent; it may still serve what it had"},
-		"a node hangs":      {func(e *rollout.Environment) { e.Receipts[0].Revision = 1 }, "needs attention", web.Warn, "node edge-1 has not taken over revision 2"},
-		"no node":           {func(e *rollout.Environment) { e.Nodes = nil }, "needs attention", web.Warn, "no node of its routers has been heard of"},
+		"the only one is ill": {func(e *rollout.Environment) {
+			e.Generations[1].Sizes["web"], e.Readings[0].Healthy = 1, 0
+		}, "broken", web.Bad, "web: the only instance of generation 2 is not healthy"},
+		"health not known": {func(e *rollout.Environment) { e.Readings[0].At = now.Add(-time.Hour) }, "needs attention", web.Warn, "web: how the 2 instances of generation 2 are is not known just now"},
+		"a node drifted":   {func(e *rollout.Environment) { e.Receipts[0].Hash = "x" }, "broken", web.Bad, "node edge-1 does something else than was decided"},
+		"a node ahead":     {func(e *rollout.Environment) { e.Receipts[0].Revision = 9 }, "broken", web.Bad, "node edge-1 is at revision 9, ahead of 2: was the database restored?"},
+		"a node silent":    {func(e *rollout.Environment) { e.Nodes[0].SeenAt = now.Add(-time.Minute) }, "needs attention", web.Warn, "node edge-1 is silent; it may still serve what it had"},
+		"a node hangs":     {func(e *rollout.Environment) { e.Receipts[0].Revision = 1 }, "needs attention", web.Warn, "node edge-1 has not taken over revision 2"},
+		"no node":          {func(e *rollout.Environment) { e.Nodes = nil }, "needs attention", web.Warn, "no node of its routers has been heard of"},
 		"switching": {func(e *rollout.Environment) {
 			e.Switch.Status, e.Switch.CommittedAt, e.Receipts[0].Revision = rollout.Committed, now, 1
 		}, "switching", web.Busy, ""},

@@ -147,6 +147,7 @@ test('make, edit and delete an environment', async ({ page }) => {
   await tabTo(page, page.getByRole('button', { name: 'Create it' }));
   await page.keyboard.press('Enter');
   await expect(page).toHaveURL(new RegExp(`/environments/${environment}`));
+  await expect(page.locator('#live')).toHaveAttribute('data-state', 'live'); // its script listens
   await page.keyboard.press('e');
   await expect(page).toHaveURL(new RegExp(`/environments/${environment}/edit$`));
   await tabTo(page, page.getByLabel('Keep for'));
