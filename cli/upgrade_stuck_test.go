@@ -35,7 +35,7 @@ func TestServe_UpgradeHangs(t *testing.T) {
 	good, _ := binary()
 	u.promotes(2)
 	hangs := filepath.Join(t.TempDir(), "hangs")
-	if err := os.WriteFile(hangs, []byte(sealsAndHangs), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(hangs, []byte(sealsAndHangs), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	u.become(t, hangs)
