@@ -78,6 +78,13 @@ func (c *cutter) arm(cuts int) {
 	c.left, c.commits = cuts, 0
 }
 
+// counted are the commits so far, and how many were cut, by where.
+func (c *cutter) counted() (commits int, cuts [cutKinds]int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.commits, c.cuts
+}
+
 // decide counts a COMMIT and says whether and where it is cut.
 func (c *cutter) decide() (cutAt, bool) {
 	c.mu.Lock()

@@ -63,8 +63,9 @@ func TestProveCommit(t *testing.T) {
 	if !c.done() || acknowledged < count(10, 400) {
 		t.Errorf("seed %d: %d cuts are left, %d commands were acknowledged", seed, c.left, acknowledged)
 	}
+	commits, cuts := c.counted()
 	report(t, "%d of %d commits cut (before, inside, after, answered: %v): %d commands acknowledged, %d switches, none lost and none twice, answers were definite after %v (median) to %v; %d requests; seed %d; %v",
-		sum(c.cuts[:]), c.commits, c.cuts, acknowledged, switches, median.Round(time.Millisecond), longest.Round(time.Millisecond), requests, seed, since(began))
+		sum(cuts[:]), commits, cuts, acknowledged, switches, median.Round(time.Millisecond), longest.Round(time.Millisecond), requests, seed, since(began))
 }
 
 func sum(numbers []int) (total int) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/jonboulle/clockwork"
 
+	"viridian/registry"
+	"viridian/registry/static"
 	"viridian/rollout"
 	"viridian/rollout/controller"
 	"viridian/store"
@@ -43,8 +44,10 @@ func newRaceWorld(t testing.TB) *raceWorld {
 		}
 		t.Cleanup(s.Close)
 		w.stores[i] = s
-		w.services[i] = controller.NewService(controller.Options{Store: s, Hub: controller.NewHub(), Clock: clockwork.NewRealClock(), Random: rand.Float64,
-			Log: slog.New(slog.NewTextHandler(io.Discard, nil)), LeaseTTL: time.Second, Poll: time.Second, CallTimeout: time.Minute})
+		clock, log := clockwork.NewRealClock(), slog.New(slog.DiscardHandler)
+		w.services[i] = controller.NewService(controller.Options{Store: s, Hub: controller.NewHub(), Clock: clock, Random: rand.Float64,
+			Log: log, LeaseTTL: time.Second, Poll: time.Second, CallTimeout: time.Minute,
+			Registries: map[string]registry.Registry{"static": static.New(static.Options{Clock: clock, Logger: log})}})
 	}
 	w.must(w.stores[0].Heartbeat(t.Context(), raceNode, 0))
 	return w
