@@ -116,7 +116,8 @@ func (w *world) create() {
 // deploy registers a generation with one real instance, promotes it, and waits until it is applied.
 func (w *world) deploy() int {
 	w.Helper()
-	e, _ := w.environment()
+	var e rollout.Environment
+	w.eventually("the database answers again after a cut", func() (ok bool) { e, ok = w.environment(); return ok })
 	b := routertest.NewBackend(w, e.LastNumber+1)
 	out, err := w.service.RegisterGeneration(w.Context(), "shop", rollout.RegisterCommand{Actor: rollout.System, Version: "v",
 		Groups: []rollout.Group{{Service: "web", Instances: []rollout.Instance{b.Instance("a")}}}}, nil)
