@@ -40,6 +40,7 @@ func demoInConsul(t *testing.T, address string) {
 func TestDev_Consul(t *testing.T) {
 	t.Parallel()
 	needPostgres(t)
+	alone(t)
 	folder, bin := storetest.Folder(t), t.TempDir()
 	if err := os.Symlink(consultest.Path(t), filepath.Join(bin, "consul")); err != nil {
 		t.Fatal(err)

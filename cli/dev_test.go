@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -26,10 +27,21 @@ func startDev(t *testing.T, folder string, flags ...string) (*process, *caller) 
 	return p, c
 }
 
+// demos is held by who runs a demo and starts it again: its instances want the ports that they had.
+var demos sync.Mutex
+
+// alone keeps the ports of demos for the test until its end.
+func alone(t *testing.T) {
+	t.Helper()
+	demos.Lock()
+	t.Cleanup(demos.Unlock)
+}
+
 // TestDev is the first quarter of an hour of a newcomer.
 func TestDev(t *testing.T) {
 	t.Parallel()
 	needPostgres(t)
+	alone(t)
 	folder := storetest.Folder(t)
 	p, c := startDev(t, folder)
 	p.await("traffic: the customers see blue")

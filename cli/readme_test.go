@@ -15,6 +15,7 @@ import (
 func TestReadme_WorkedSwitch(t *testing.T) {
 	t.Parallel()
 	needPostgres(t)
+	alone(t)
 	text, err := os.ReadFile("../README.md")
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ type lanes struct {
 
 type lane struct {
 	again bool
+	ctx   context.Context // of who asked last: it may outlive that of the pass that runs
 	next  *rollout.Environment
 }
 
@@ -35,8 +36,7 @@ func (l *lanes) run(ctx context.Context, name string, e *rollout.Environment) {
 		return
 	}
 	if busy := l.running[name]; busy != nil {
-		busy.again = true
-		busy.next = e
+		busy.again, busy.ctx, busy.next = true, ctx, e
 		return
 	}
 	own := &lane{}
@@ -45,12 +45,12 @@ func (l *lanes) run(ctx context.Context, name string, e *rollout.Environment) {
 		for {
 			l.pass(ctx, name, e)
 			l.mu.Lock()
-			if !own.again || ctx.Err() != nil {
+			if !own.again || own.ctx.Err() != nil {
 				delete(l.running, name)
 				l.mu.Unlock()
 				return
 			}
-			e, own.again, own.next = own.next, false, nil
+			ctx, e, own.again, own.next = own.ctx, own.next, false, nil
 			l.mu.Unlock()
 		}
 	})
