@@ -16,11 +16,7 @@ type Registry interface {
 	// Watch reports the health of every group until ctx ends, and then returns ctx's error: first when each instance
 	// was asked at least once, then on every change, and at least every two seconds while health is known. When the
 	// registry cannot be read, no readings are reported, so that they grow old; it is never reported as "no instances".
-	// One reading for each service; At is left zero. Trouble says what keeps the registry from being read (then there
-	// are no readings) or written, once that has lasted for a moment; nil that nothing does. report must not block for
-	// long; it is never called concurrently.
+	// Of a group that is followed it also reports the members, whenever these are others than those of the generation
+	// that it was given: the caller records them, and watches the generation anew.
 	Watch(ctx context.Context, spec rollout.Spec, generation rollout.Generation, report Report) error
 }
-
-// Report takes what a watch has seen, see [Registry].
-type Report func(readings []rollout.Reading, trouble error)

@@ -26,8 +26,13 @@ type Adoption struct {
 // Membership says what follows when the registry's instances change after the adoption.
 type Membership string
 
-// Frozen keeps the list of instances as it was adopted: later changes are drift.
-const Frozen Membership = "frozen"
+// The two memberships.
+const (
+	// Frozen keeps the list of instances as it was adopted: later changes are drift.
+	Frozen Membership = "frozen"
+	// Follow keeps what tells the instances, filter and digest, and lets the registry's instances come and go.
+	Follow Membership = "follow"
+)
 
 // DefaultAdoptionTimeout is how long instances are waited for.
 const DefaultAdoptionTimeout = Duration(5 * time.Minute)
@@ -151,8 +156,8 @@ func (e Environment) checkAdoption(group Group, at string) (wrong []FieldError) 
 	if d := a.Timeout.Std(); d < shortest || d > longest {
 		bad("/consul/timeout", fmt.Sprintf("%s to %s", Duration(shortest), Duration(longest)))
 	}
-	if a.Membership != Frozen && a.Membership != "follow" {
-		bad("/consul/membership", `"frozen"`)
+	if a.Membership != Frozen && a.Membership != Follow {
+		bad("/consul/membership", `"frozen" or "follow"`)
 	}
 	if a.DigestMeta != "" && a.DigestPath != "" {
 		bad("/consul/digest", "meta or path, not both")
@@ -179,7 +184,7 @@ func checkDigest(cmd RegisterCommand) (wrong []FieldError) {
 // unsupportedAdoption refuses what is not built.
 func (e Environment) unsupportedAdoption(groups []Group) error {
 	for i, group := range groups {
-		if group.Consul != nil && group.Consul.Membership == "follow" {
+		if group.Consul != nil && group.Consul.Membership == Follow {
 			r := e.refuse(NotSupported, `leave membership out, or give "frozen"`, "following the instances of a registry is not supported yet")
 			r.Errors = []FieldError{{Pointer: fmt.Sprintf("/groups/%d/consul/membership", i), Detail: "is not supported yet"}}
 			return r

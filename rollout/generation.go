@@ -141,6 +141,8 @@ type Generation struct {
 	// Adopts says, by service, which groups are adopted from a registry; Adopted that they were.
 	Adopts  map[string]Adoption
 	Adopted bool
+	// MembersAt is when its groups got the members that they have; zero while none of them is followed. It only grows.
+	MembersAt time.Time
 	// Succeeded is true once a promotion of it succeeded.
 	Succeeded bool
 	// Sizes is the number of instances by service; always loaded.

@@ -78,6 +78,7 @@ type Staging struct {
 	Node        string
 	Incarnation string
 	SpecVersion int64
+	MembersAt   time.Time // see [Generation.MembersAt]
 }
 
 // Reading is the health of one service of one generation, as the registry last knew it.

@@ -13,9 +13,12 @@ import (
 // environments at once.
 type Router interface {
 	// Stage makes the generation's groups known at weight 0, or updates how they are checked. Route says hosts and
-	// health questions. The groups of a number never change, but a number taken out by Remove may come back; and a
-	// database that was restored may give one out again: its groups replace those that have no weight on the node, or
-	// that have it in the route too. Others serve on, and that is an error.
+	// health questions. The groups of a number change in three ways. Those that are followed get other members, and say
+	// since when ([rollout.Generation.MembersAt]): members that stay are not disturbed, whatever weight they have; what is
+	// open on those that left goes on; and the members of an earlier time never replace those of a later one at one
+	// revision. A number taken out by Remove may come back. And a database that was restored may give one out again: its
+	// groups replace those that have no weight on the node, or that have it in the route too. Others serve on, and that
+	// is an error.
 	Stage(ctx context.Context, fence Fence, route rollout.Route, generation rollout.Generation) error
 	// Apply makes the node do what the route says, in one atomic change, and makes it durable before it returns. It
 	// answers ErrStale and changes nothing when the node is already at a higher revision; the same revision

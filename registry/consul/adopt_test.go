@@ -17,6 +17,7 @@ import (
 
 	"viridian/registry/consul"
 	"viridian/registry/consultest"
+	"viridian/registry"
 	"viridian/rollout"
 )
 
@@ -142,10 +143,10 @@ func watchTeam(t *testing.T, r *consul.Registry, g rollout.Generation) *reports 
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- r.Watch(ctx, spec, g, func(readings []rollout.Reading, trouble error) {
-			text := ""
-			if trouble != nil {
-				text = trouble.Error()
+		done <- r.Watch(ctx, spec, g, func(seen registry.Seen) {
+			readings, text := seen.Readings, ""
+			if seen.Trouble != nil {
+				text = seen.Trouble.Error()
 			}
 			out.trouble.Store(&text)
 			if len(readings) > 0 {

@@ -79,6 +79,6 @@ func (b *board) tell() {
 		out = nil
 	}
 	if out != nil || trouble != nil {
-		b.report(out, trouble)
+		b.report(registry.Seen{Readings: out, Trouble: trouble})
 	}
 }

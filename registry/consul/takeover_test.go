@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viridian/registry/consultest"
+	"viridian/registry"
 	"viridian/rollout"
 )
 
@@ -55,7 +56,8 @@ func TestWatch_TakesOverWithoutAFlap(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done, healthy := make(chan error, 1), make(chan struct{}, 1000)
 		go func() {
-			done <- r.Watch(ctx, spec, g, func(readings []rollout.Reading, _ error) {
+			done <- r.Watch(ctx, spec, g, func(seen registry.Seen) {
+				readings := seen.Readings
 				if len(readings) == 1 && readings[0].Healthy == 1 {
 					healthy <- struct{}{}
 				} else if turn > 0 {

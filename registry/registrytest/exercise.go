@@ -250,7 +250,7 @@ func (s suite) watchWithEndedContext(t *testing.T) {
 	s.announce(t, reg, w)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := reg.Watch(ctx, w.spec, w.generation, func([]rollout.Reading, error) {}); !errors.Is(err, context.Canceled) {
+	if err := reg.Watch(ctx, w.spec, w.generation, func(registry.Seen) {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch returned %v, want the error of its context", err)
 	}
 }

@@ -41,9 +41,10 @@ func watch(t *testing.T, reg registry.Registry, w *world, within time.Duration) 
 	return out
 }
 
-func (w *watcher) report(readings []rollout.Reading, trouble error) {
-	if trouble != nil {
-		w.t.Errorf("trouble with nothing in its way: %v", trouble)
+func (w *watcher) report(seen registry.Seen) {
+	readings := seen.Readings
+	if seen.Trouble != nil || seen.Members != nil {
+		w.t.Errorf("trouble with nothing in its way, or members that nobody follows: %+v", seen)
 		return
 	}
 	w.mu.Lock()

@@ -82,7 +82,7 @@ func (r *Registry) Watch(
 		for i := range readings {
 			readings[i].Generation = generation.Number
 		}
-		report(readings, nil)
+		report(registry.Seen{Readings: readings})
 	})
 	return ctx.Err()
 }

@@ -73,7 +73,7 @@ func start(t *testing.T, reg registry.Registry, spec rollout.Spec, generation ro
 	ctx, cancel := context.WithCancel(context.Background())
 	reports, done := make(chan rollout.Reading, 1000), make(chan error, 1)
 	go func() {
-		done <- reg.Watch(ctx, spec, generation, func(readings []rollout.Reading, _ error) { reports <- readings[0] })
+		done <- reg.Watch(ctx, spec, generation, func(seen registry.Seen) { reports <- seen.Readings[0] })
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -264,7 +264,7 @@ func TestRegistry_RefusesWhatCannotBeAsked(t *testing.T) {
 		if err := reg.Register(t.Context(), c.spec, c.generation); err == nil {
 			t.Errorf("%s: Register accepts it", name)
 		}
-		err := reg.Watch(t.Context(), c.spec, c.generation, func(r []rollout.Reading, _ error) { t.Errorf("%s: reported %+v", name, r) })
+		err := reg.Watch(t.Context(), c.spec, c.generation, func(seen registry.Seen) { t.Errorf("%s: reported %+v", name, seen) })
 		if err == nil || errors.Is(err, context.Canceled) {
 			t.Errorf("%s: Watch returned %v", name, err)
 		}

@@ -179,7 +179,7 @@ func (r *healthyRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.G
 			}
 			readings = append(readings, reading)
 		}
-		report(readings, nil)
+		report(registry.Seen{Readings: readings})
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -57,7 +57,7 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	for ctx.Err() == nil {
 		g, err := t.load(ctx, e, number)
 		if err == nil {
-			err = driver.Watch(ctx, e.Spec, g, func(readings []rollout.Reading, trouble error) { t.report(w, number, readings, trouble) })
+			err = driver.Watch(ctx, e.Spec, g, func(seen registry.Seen) { t.report(w, number, seen.Readings, seen.Trouble) })
 		}
 		if ctx.Err() != nil {
 			return
