@@ -15,9 +15,9 @@ import (
 
 	"github.com/hashicorp/consul/api"
 
+	"viridian/registry"
 	"viridian/registry/consul"
 	"viridian/registry/consultest"
-	"viridian/registry"
 	"viridian/rollout"
 )
 

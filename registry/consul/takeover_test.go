@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"viridian/registry/consultest"
 	"viridian/registry"
+	"viridian/registry/consultest"
 	"viridian/rollout"
 )
 
