@@ -101,6 +101,9 @@ func (e Environment) Adopt(cmd AdoptCommand, now time.Time) (Transition, error) 
 	c.edit(g.Number, func(g *Generation) {
 		deadline := now.Add(e.Spec.Validation.Timeout.Std()) // its time to be staged begins now
 		g.Adopted, g.Waiting, g.Reason, g.Checked.Deadline = true, "", "", &deadline
+		if len(g.Follows()) > 0 {
+			g.MembersAt = now
+		}
 	})
 	c.t.Adopted = &Adopted{Generation: g.Number, Groups: groups}
 	c.event(EventGenerationAdopted, g.Number, 0, data)
@@ -179,18 +182,6 @@ func checkDigest(cmd RegisterCommand) (wrong []FieldError) {
 		}
 	}
 	return wrong
-}
-
-// unsupportedAdoption refuses what is not built.
-func (e Environment) unsupportedAdoption(groups []Group) error {
-	for i, group := range groups {
-		if group.Consul != nil && group.Consul.Membership == Follow {
-			r := e.refuse(NotSupported, `leave membership out, or give "frozen"`, "following the instances of a registry is not supported yet")
-			r.Errors = []FieldError{{Pointer: fmt.Sprintf("/groups/%d/consul/membership", i), Detail: "is not supported yet"}}
-			return r
-		}
-	}
-	return nil
 }
 
 // CanonicalAddress is the one spelling in which an address is registered; ok is false for what is none.

@@ -124,14 +124,10 @@ func (e Environment) removable(n Node, now time.Time) []int {
 	return out
 }
 
-// stagedOn is Staged by the present version of the spec.
+// stagedOn says whether the node has the generation with its present members, by the present version of the spec.
 func (e Environment) stagedOn(n Node, generation int) bool {
-	for _, s := range e.Stagings {
-		if s.Generation == generation && s.Router == n.Router && s.Node == n.Name {
-			return s.Incarnation == n.Incarnation && s.SpecVersion >= e.SpecVersion
-		}
-	}
-	return false
+	s, _ := e.staging(n, generation)
+	return e.unstaged(n, generation) == "" && s.SpecVersion >= e.SpecVersion
 }
 
 // nextDeadline is the first time to come at which something changes although nothing is observed.

@@ -1,7 +1,6 @@
 package rollout
 
 import (
-	"slices"
 	"time"
 )
 
@@ -97,9 +96,18 @@ func (e Environment) ConfirmedAt(n Node) (at time.Time, ok bool) {
 
 // Staged says whether the node's present incarnation knows the groups of the generation.
 func (e Environment) Staged(n Node, generation int) bool {
-	return slices.ContainsFunc(e.Stagings, func(s Staging) bool {
-		return s.Generation == generation && s.Router == n.Router && s.Node == n.Name && s.Incarnation == n.Incarnation
-	})
+	_, ok := e.staging(n, generation)
+	return ok
+}
+
+// staging is what this run of the node has staged of the generation.
+func (e Environment) staging(n Node, generation int) (Staging, bool) {
+	for _, s := range e.Stagings {
+		if s.Generation == generation && s.Router == n.Router && s.Node == n.Name && s.Incarnation == n.Incarnation {
+			return s, true
+		}
+	}
+	return Staging{}, false
 }
 
 // ReceiptState holds a node's receipt against the route.

@@ -47,6 +47,7 @@ const (
 	EventGenerationAdopted  = "generation.adopted" // the instances that it takes over are set
 	EventGenerationDrifted  = "generation.drifted" // its instances are not those, or not what, was registered
 	EventGenerationAligned  = "generation.aligned" // and now they are again
+	EventGenerationMembers  = "generation.members" // instances that it follows have come or gone
 	EventNodeRemoved        = "node.removed"
 	EventTokenCreated       = "token.created"
 	EventTokenDeleted       = "token.deleted"

@@ -16,12 +16,13 @@ type Facts struct {
 	Withdrawn []int // generations that it does not know any more
 	Unplaced  []int // generations that a node has no place for
 	Adopting  []AdoptionSeen
+	Members   []MembersSeen
 	Trouble   *string // what the registry has trouble with now, empty for nothing; nil when that is as it was
 }
 
 // Empty says whether nothing was observed.
 func (f Facts) Empty() bool {
-	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced)+len(f.Adopting) == 0 && f.Trouble == nil
+	return len(f.Receipts)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten)+len(f.Readings)+len(f.Announced)+len(f.Withdrawn)+len(f.Unplaced)+len(f.Adopting)+len(f.Members) == 0 && f.Trouble == nil
 }
 
 // Record takes facts into the environment and makes the moves that they allow. Receipts and readings are stamped
@@ -60,6 +61,9 @@ func (e Environment) Record(facts Facts, now time.Time) Transition {
 	}
 	for _, seen := range facts.Adopting {
 		c.awaits(seen)
+	}
+	for _, seen := range facts.Members {
+		c.members(seen)
 	}
 	if facts.Trouble != nil {
 		c.trouble(*facts.Trouble)

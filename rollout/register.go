@@ -31,9 +31,6 @@ func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, e
 		return Transition{}, &Refusal{Code: InvalidRequest, Detail: "the groups do not fit the environment",
 			Fixes: []string{"give exactly one group for each service of the environment"}, Errors: errs, Revision: e.Revision}
 	}
-	if err := e.unsupportedAdoption(cmd.Groups); err != nil {
-		return Transition{}, err
-	}
 	c := e.change(cmd.Actor, now)
 	g := Generation{Environment: e.Name, Number: e.LastNumber + 1, Version: cmd.Version, Artifact: cmd.Artifact,
 		Metadata: cmd.Metadata, Groups: cmd.Groups, Colour: e.nextColour(), CreatedAt: now, CreatedBy: cmd.Actor.String(),

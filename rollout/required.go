@@ -47,15 +47,10 @@ func (e Environment) RequiredNodes(now time.Time) []Node {
 	return out
 }
 
-// StagedEverywhere says whether as many nodes of every router as its policy requires have staged the generation; if
-// not, the reason names what is missing.
+// StagedEverywhere says whether as many nodes of every router as its policy requires have staged the generation with its
+// present members; if not, the reason names what is missing.
 func (e Environment) StagedEverywhere(generation int, now time.Time) (bool, string) {
-	why := e.enough(now, func(n Node) string {
-		if e.Staged(n, generation) {
-			return ""
-		}
-		return "has not staged it"
-	})
+	why := e.enough(now, func(n Node) string { return e.unstaged(n, generation) })
 	return why == "", why
 }
 
@@ -63,14 +58,24 @@ func (e Environment) StagedEverywhere(generation int, now time.Time) (bool, stri
 // are required; empty when nothing does.
 func (e Environment) stagedBySpec(generation int, now time.Time) string {
 	return e.enough(now, func(n Node) string {
-		switch {
-		case !e.Staged(n, generation):
-			return "has not staged it"
-		case !e.stagedOn(n, generation):
+		why := e.unstaged(n, generation)
+		if s, _ := e.staging(n, generation); why == "" && s.SpecVersion < e.SpecVersion {
 			return "knows it by an older spec"
 		}
-		return ""
+		return why
 	})
+}
+
+// unstaged says what the node lacks of the generation; empty for nothing.
+func (e Environment) unstaged(n Node, generation int) string {
+	g, _ := e.Generation(generation)
+	switch s, ok := e.staging(n, generation); {
+	case !ok:
+		return "has not staged it"
+	case s.MembersAt.Before(g.MembersAt):
+		return "does not have its present members yet"
+	}
+	return ""
 }
 
 // unseen says what keeps the present revision from counting as applied; empty when nothing does.

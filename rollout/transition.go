@@ -18,6 +18,8 @@ type Transition struct {
 	Registered *Generation
 	// Adopted are the groups that a generation has adopted, else nil.
 	Adopted *Adopted
+	// Members are the groups that got other members.
+	Members []Members
 	// NewSwitch is the switch to insert, else nil; UpdatedSwitches are those whose progress changed.
 	NewSwitch       *Switch
 	UpdatedSwitches []Switch

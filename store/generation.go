@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,10 +16,19 @@ import (
 const generationColumns = `environment, number, version, artifact, metadata, sizes, colour, created_at, created_by,
 	state, state_changed_at, reason, promote, waiting, announced, checked, keep_until, unweighted_revision, quiet_at, succeeded, adopts, adopted`
 
+// presentGenerations are generations with the sizes of the groups that they follow, and since when they are so.
+const presentGenerations = `SELECT ` + generationColumns + `, members_since, present_sizes FROM generation LEFT JOIN (
+	SELECT environment, number, since AS members_since, sizes AS present_sizes FROM membership) AS m USING (environment, number)`
+
 func scanGeneration(row pgx.CollectableRow) (g rollout.Generation, err error) {
+	var since *time.Time
+	var present map[string]int
 	err = row.Scan(&g.Environment, &g.Number, &g.Version, &g.Artifact, &g.Metadata, &g.Sizes, &g.Colour, &g.CreatedAt, &g.CreatedBy,
 		&g.State, &g.StateChangedAt, &g.Reason, &g.Promote, &g.Waiting, &g.Announced, &g.Checked, &g.KeepUntil,
-		&g.UnweightedRevision, &g.QuietAt, &g.Succeeded, &g.Adopts, &g.Adopted)
+		&g.UnweightedRevision, &g.QuietAt, &g.Succeeded, &g.Adopts, &g.Adopted,
+		&since, &present)
+	g.MembersAt = timeOrZero(since)
+	maps.Copy(g.Sizes, present)
 	if len(g.Adopts) == 0 {
 		g.Adopts = nil
 	}
@@ -29,9 +40,9 @@ func queueGenerations(b *batch, a *aggregate, environment string, named []int) {
 	if named == nil {
 		named = []int{}
 	}
-	b.each(`SELECT `+generationColumns+` FROM generation WHERE environment = $1 AND state <> 'retired'
+	b.each(presentGenerations+` WHERE environment = $1 AND state <> 'retired'
 		UNION ALL
-		SELECT `+generationColumns+` FROM generation WHERE environment = $1 AND state = 'retired' AND number = ANY ($2::integer[])
+		`+presentGenerations+` WHERE environment = $1 AND state = 'retired' AND number = ANY ($2::integer[])
 		ORDER BY number`, func(row pgx.CollectableRow) error {
 		g, err := scanGeneration(row)
 		a.Generations = append(a.Generations, g)
@@ -57,7 +68,7 @@ func (s *Store) Generations(ctx context.Context, environment string, f Generatio
 	var out []rollout.Generation
 	err = s.viewOf(ctx, environment, func(b *batch) {
 		out = nil
-		b.each(`SELECT `+generationColumns+` FROM generation
+		b.each(presentGenerations+`
 			WHERE environment = $1 AND number < $2 AND (cardinality($3::text[]) = 0 OR state = ANY ($3::text[]))
 			ORDER BY number DESC LIMIT $4`, func(row pgx.CollectableRow) error {
 			g, err := scanGeneration(row)
@@ -96,7 +107,7 @@ func (s *Store) Generation(ctx context.Context, environment string, number int) 
 	var groups map[int][]rollout.Group
 	err := s.viewOf(ctx, environment, func(b *batch) {
 		found, groups = nil, map[int][]rollout.Group{}
-		b.each(`SELECT `+generationColumns+` FROM generation WHERE environment = $1 AND number = $2`, func(row pgx.CollectableRow) error {
+		b.each(presentGenerations+` WHERE environment = $1 AND number = $2`, func(row pgx.CollectableRow) error {
 			g, err := scanGeneration(row)
 			found = append(found, g)
 			return err
@@ -188,8 +199,12 @@ func writeGenerations(b *batch, before aggregate, t rollout.Transition) {
 			}
 		}
 		insertInstances(b, g, listed)
+		if !g.MembersAt.IsZero() {
+			insertMembers(b, g)
+		}
 		claim = append(claim, a.Generation)
 	}
+	claim = append(claim, writeMembers(b, before, t)...)
 	for _, number := range claim {
 		claimInstances(b, before.Name, number)
 	}

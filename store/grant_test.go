@@ -69,6 +69,7 @@ var granted = map[string]string{
 	"event": "INSERT", "event_chain": "INSERT UPDATE", "event_counter": "UPDATE", "token": "INSERT UPDATE", "idempotency": "INSERT UPDATE DELETE",
 	"session": "INSERT UPDATE DELETE", "login_link": "INSERT UPDATE DELETE",
 	"generation_move": "", "promotion_move": "", "activation": "", "event_anchor": "", "schema_migrations": "",
+	"membership": "INSERT UPDATE", "present_instance": "",
 }
 
 func TestGrantService_NothingMore(t *testing.T) {
@@ -100,6 +101,9 @@ func TestGrantService_NothingMore(t *testing.T) {
 			if want := slices.Contains(strings.Fields(granted[table]), right); has != want {
 				t.Errorf("%s of %s: %v, want %v", right, table, has, want)
 			}
+		}
+		if table == "present_instance" { // a view is read, and there is nothing else to do to it
+			continue
 		}
 		for _, sql := range []string{
 			"TRUNCATE %s", "DROP TABLE %s CASCADE", "ALTER TABLE %s DISABLE TRIGGER ALL", "ALTER TABLE %s ADD COLUMN mine integer",

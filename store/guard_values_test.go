@@ -24,6 +24,23 @@ var valueGuards = []guard{
 		{"UPDATE environment SET registry_trouble = '[]', version = version + 1", "environment_trouble"},
 		{newSpec("shop", 0)[1:], "spec_version_version"},
 	}},
+	{name: "members are of groups that are followed, and never none", prepare: func(w *world) { w.following("team", "10.0.9.1") }, attacks: []attack{
+		{setMembers + `groups = '{"web": []}'`, "membership_guard"},
+		{setMembers + `groups = '{"web": {}}'`, "membership_guard"},
+		{setMembers + `groups = '{}'`, "membership_guard"},
+		{setMembers + `groups = '[]'`, ""},
+		{setMembers + `groups = groups || '{"api": [{"id": "x", "address": "10.0.0.9", "port": 80}]}'`, "membership_guard"},
+		{setMembers + "environment = 'shop'", "membership_guard"},
+		{"UPDATE membership SET groups = groups", "membership_guard"},
+		{"UPDATE membership SET since = since - interval '1 s'", "membership_guard"},
+		{"INSERT INTO membership SELECT 'shop', 1, since, groups FROM membership", "membership_guard"},
+		{"INSERT INTO membership SELECT 'team', 1, since, groups FROM membership", "membership_guard"},
+		{"INSERT INTO membership SELECT 'team', 9, since, groups FROM membership", "membership_environment_number_fkey"},
+		{"UPDATE generation SET reason = 'x' WHERE environment = 'team'; INSERT INTO membership SELECT environment, number, since, groups FROM membership", "membership_pkey"},
+		{"UPDATE generation SET state = 'failed' WHERE environment = 'team'; " + setMembers + "groups = groups", "membership_guard"},
+		{"DELETE FROM membership", "membership_kept"},
+		{"TRUNCATE membership", "membership_kept"},
+	}},
 	{name: "a generation, a promotion and a switch are what they mean", attacks: []attack{
 		{newGeneration("0", "metadata", "sizes", "colour", "0"), "generation_number"},
 		{newGeneration("3", "'[]'", "sizes", "colour", "0"), "generation_metadata"},
@@ -58,3 +75,6 @@ func newGeneration(number, metadata, sizes, colour, unweighted string) string {
 	return fmt.Sprintf(`INSERT INTO generation SELECT environment, %s, version, artifact, %s, %s, %s, created_at, created_by, 'registered', now(),
 		reason, false, '', false, '{}', keep_until, %s, quiet_at, false FROM generation WHERE number = 2`, number, metadata, sizes, colour, unweighted)
 }
+
+// setMembers begins a change of members that is later than the one before.
+const setMembers = "UPDATE membership SET since = since + interval '1 s', "

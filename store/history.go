@@ -22,7 +22,7 @@ func (s *Store) History(ctx context.Context, environment string, most int) (Hist
 	var h History
 	err := s.view(ctx, func(b *batch) {
 		h = History{}
-		b.each(`SELECT `+generationColumns+` FROM generation WHERE environment = $1 ORDER BY number DESC LIMIT $2`, func(row pgx.CollectableRow) error {
+		b.each(presentGenerations+` WHERE environment = $1 ORDER BY number DESC LIMIT $2`, func(row pgx.CollectableRow) error {
 			g, err := scanGeneration(row)
 			h.Generations = append(h.Generations, g)
 			return err

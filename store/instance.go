@@ -12,17 +12,10 @@ import (
 	"viridian/rollout"
 )
 
-// Groups loads the instances of a generation, in the order in which they were registered. An unknown generation is
-// refused with not_found.
-func (s *Store) Groups(ctx context.Context, environment string, number int) ([]rollout.Group, error) {
-	g, err := s.Generation(ctx, environment, number)
-	return g.Groups, err
-}
-
-// queueGroups loads the groups of generations, by number.
+// queueGroups loads the groups of generations, by number, in the order in which they were registered.
 func queueGroups(b *batch, into map[int][]rollout.Group, environment string, numbers []int) {
-	b.each(`SELECT number, service, id, address, port, meta FROM instance
-		WHERE environment = $1 AND number = ANY ($2::integer[]) ORDER BY number, position`, func(row pgx.CollectableRow) error {
+	b.each(`SELECT number, service, id, address, port, meta FROM present_instance
+		WHERE environment = $1 AND number = ANY ($2::integer[]) ORDER BY number, place, position`, func(row pgx.CollectableRow) error {
 		var number int
 		var service string
 		var in rollout.Instance
@@ -69,7 +62,7 @@ func insertInstances(b *batch, g rollout.Generation, has int) {
 func claimInstances(b *batch, environment string, number int) {
 	// In one order, so that two generations with the same instances do not wait for each other.
 	b.exec(`INSERT INTO instance_claim (address, port, environment, generation)
-		SELECT DISTINCT address, port, environment, number FROM instance i WHERE environment = $1 AND number = $2
+		SELECT DISTINCT address, port, environment, number FROM present_instance i WHERE environment = $1 AND number = $2
 			AND NOT EXISTS (SELECT FROM instance_claim c WHERE c.environment = $1 AND c.generation = $2 AND c.address = i.address AND c.port = i.port)
 		ORDER BY address, port`,
 		environment, number)

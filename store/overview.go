@@ -46,7 +46,7 @@ func (s *Store) queueAggregates(b *batch, found map[string]*aggregate, names []s
 		found[a.Name] = a
 		return err
 	}, names)
-	b.each(`SELECT `+generationColumns+` FROM generation
+	b.each(presentGenerations+`
 		WHERE state <> 'retired' AND (cardinality($1::text[]) = 0 OR environment = ANY ($1::text[]))
 		ORDER BY number`, func(row pgx.CollectableRow) error {
 		g, err := scanGeneration(row)

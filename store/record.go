@@ -13,7 +13,7 @@ import (
 // Record takes facts into the environment, makes the moves that they allow, and returns the environment as it is then.
 // With a term above 0 the lease must have that term and time left, else [controller.ErrLeaseLost] and nothing is
 // written. Facts that say nothing new cost little and wake nobody. An unknown environment is refused with not_found, a
-// deleted one is not.
+// deleted one is not; members that another generation has got meanwhile are refused with instance_in_use.
 func (s *Store) Record(ctx context.Context, environment string, term int64, facts rollout.Facts) (rollout.Environment, error) {
 	var before aggregate
 	var end chain
@@ -43,6 +43,7 @@ func (s *Store) Record(ctx context.Context, environment string, term int64, fact
 		return nil
 	}})
 	if err != nil {
+		err, _ = s.explain(ctx, err)
 		return rollout.Environment{}, err
 	}
 	return after, nil

@@ -299,13 +299,20 @@ CREATE FUNCTION public.grant_service(service name) RETURNS void
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', current_schema(), service);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO %I', current_schema(), service);
-    EXECUTE format('GRANT INSERT ON environment, spec_version, host_claim, generation, instance, instance_claim, promotion,
+    EXECUTE format('GRANT INSERT ON environment, spec_version, host_claim, generation, instance, instance_claim, membership, promotion,
         switch, node, receipt, staging, reading, lease, event, event_chain, token, idempotency, session, login_link TO %I', service);
-    EXECUTE format('GRANT UPDATE ON environment, generation, promotion, switch, node, receipt, staging, reading, lease,
+    EXECUTE format('GRANT UPDATE ON environment, generation, membership, promotion, switch, node, receipt, staging, reading, lease,
         event_chain, event_counter, token, idempotency, session, login_link TO %I', service);
     EXECUTE format('GRANT DELETE ON host_claim, instance_claim, receipt, staging, reading, idempotency, session, login_link TO %I', service);
     EXECUTE format('GRANT EXECUTE ON FUNCTION prune_events(text, bigint) TO %I', service);
 END
+$$;
+
+CREATE FUNCTION public.group_sizes(groups jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT jsonb_object_agg(g.key, CASE jsonb_typeof(g.value) WHEN 'array' THEN nullif(jsonb_array_length(g.value), 0) END) FROM jsonb_each(groups) AS g
 $$;
 
 CREATE FUNCTION public.idempotency_guard() RETURNS trigger
@@ -353,6 +360,28 @@ BEGIN
     RETURN NEW;
 END
 $$;
+
+CREATE FUNCTION public.membership_guard() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'public', 'pg_temp'
+    AS $_$
+DECLARE
+    g generation;
+BEGIN
+    SELECT * INTO g FROM generation WHERE (environment, number) = (NEW.environment, NEW.number);
+    IF FOUND AND (NOT g.adopted OR g.state IN ('failed', 'rejected', 'retiring', 'retired')
+        OR TG_OP = 'INSERT' AND (g.state <> 'registered'
+            OR (SELECT xmin FROM generation WHERE (environment, number) = (NEW.environment, NEW.number)) <> pg_current_xact_id()::xid)
+        OR TG_OP = 'UPDATE' AND ((NEW.environment, NEW.number) <> (OLD.environment, OLD.number) OR NEW.since <= OLD.since)
+        OR jsonb_path_exists(group_sizes(NEW.groups), '$.* ? (@ == null)')
+        OR (SELECT array_agg(s ORDER BY s) FROM jsonb_object_keys(NEW.groups) AS s) IS DISTINCT FROM
+           (SELECT array_agg(a.key ORDER BY a.key) FROM jsonb_each(g.adopts) AS a WHERE a.value->>'membership' = 'follow')) THEN
+        RAISE EXCEPTION 'these are no members of generation % of %', NEW.number, NEW.environment
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'membership_guard';
+    END IF;
+    RETURN NEW;
+END
+$_$;
 
 CREATE FUNCTION public.node_guard() RETURNS trigger
     LANGUAGE plpgsql
@@ -771,6 +800,14 @@ CREATE TABLE public.login_link (
     CONSTRAINT login_link_hash CHECK ((octet_length(hash) = 32))
 );
 
+CREATE TABLE public.membership (
+    environment text NOT NULL,
+    number integer NOT NULL,
+    since timestamp with time zone NOT NULL,
+    groups jsonb NOT NULL,
+    sizes jsonb GENERATED ALWAYS AS (public.group_sizes(groups)) STORED NOT NULL
+);
+
 CREATE TABLE public.node (
     router text NOT NULL,
     name text NOT NULL,
@@ -780,6 +817,36 @@ CREATE TABLE public.node (
     removed boolean NOT NULL,
     changes bigint NOT NULL
 );
+
+CREATE VIEW public.present_instance AS
+ SELECT i.environment,
+    i.number,
+    i.service,
+    i."position" AS place,
+    (0)::bigint AS "position",
+    i.id,
+    i.address,
+    i.port,
+    i.meta
+   FROM public.instance i
+  WHERE (NOT (EXISTS ( SELECT
+           FROM public.membership m
+          WHERE ((m.environment = i.environment) AND (m.number = i.number) AND (m.groups ? i.service)))))
+UNION ALL
+ SELECT m.environment,
+    m.number,
+    g.key AS service,
+    ( SELECT min(i."position") AS min
+           FROM public.instance i
+          WHERE ((i.environment = m.environment) AND (i.number = m.number) AND (i.service = g.key))) AS place,
+    x."position",
+    (x.member ->> 'id'::text) AS id,
+    (x.member ->> 'address'::text) AS address,
+    ((x.member ->> 'port'::text))::integer AS port,
+    COALESCE((x.member -> 'meta'::text), '{}'::jsonb) AS meta
+   FROM ((public.membership m
+     CROSS JOIN LATERAL jsonb_each(m.groups) g(key, value))
+     CROSS JOIN LATERAL jsonb_array_elements(g.value) WITH ORDINALITY x(member, "position"));
 
 CREATE TABLE public.promotion (
     environment text NOT NULL,
@@ -864,7 +931,8 @@ CREATE TABLE public.staging (
     router text NOT NULL,
     node text NOT NULL,
     incarnation text NOT NULL,
-    spec_version bigint NOT NULL
+    spec_version bigint NOT NULL,
+    members_since timestamp with time zone
 );
 
 CREATE TABLE public.switch (
@@ -963,6 +1031,9 @@ ALTER TABLE ONLY public.lease
 
 ALTER TABLE ONLY public.login_link
     ADD CONSTRAINT login_link_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY public.membership
+    ADD CONSTRAINT membership_pkey PRIMARY KEY (environment, number);
 
 ALTER TABLE ONLY public.node
     ADD CONSTRAINT node_pkey PRIMARY KEY (router, name);
@@ -1089,6 +1160,10 @@ CREATE TRIGGER lease_kept BEFORE DELETE OR TRUNCATE ON public.lease FOR EACH STA
 
 CREATE TRIGGER lease_over BEFORE UPDATE ON public.lease FOR EACH ROW WHEN (((new.term = old.term) AND (new.expires_at > old.expires_at) AND (old.expires_at <= statement_timestamp()))) EXECUTE FUNCTION public.refuse_change('lease_over');
 
+CREATE TRIGGER membership_guard BEFORE INSERT OR UPDATE ON public.membership FOR EACH ROW EXECUTE FUNCTION public.membership_guard();
+
+CREATE TRIGGER membership_kept BEFORE DELETE OR TRUNCATE ON public.membership FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('membership_kept');
+
 CREATE TRIGGER node_guard BEFORE UPDATE ON public.node FOR EACH ROW EXECUTE FUNCTION public.node_guard();
 
 CREATE TRIGGER node_kept BEFORE DELETE OR TRUNCATE ON public.node FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change('node_kept');
@@ -1156,6 +1231,9 @@ ALTER TABLE ONLY public.lease
 
 ALTER TABLE ONLY public.login_link
     ADD CONSTRAINT login_link_token_fkey FOREIGN KEY (token) REFERENCES public.token(id);
+
+ALTER TABLE ONLY public.membership
+    ADD CONSTRAINT membership_environment_number_fkey FOREIGN KEY (environment, number) REFERENCES public.generation(environment, number);
 
 ALTER TABLE ONLY public.promotion
     ADD CONSTRAINT promotion_environment_fkey FOREIGN KEY (environment) REFERENCES public.environment(name);

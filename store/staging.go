@@ -1,16 +1,20 @@
 package store
 
 import (
+	"time"
+
 	"github.com/jackc/pgx/v5"
 
 	"viridian/rollout"
 )
 
 func queueStagings(b *batch, a *aggregate, environment string) {
-	b.each(`SELECT generation, router, node, incarnation, spec_version FROM staging
+	b.each(`SELECT generation, router, node, incarnation, spec_version, members_since FROM staging
 		WHERE environment = $1 ORDER BY generation, router, node`, func(row pgx.CollectableRow) error {
 		var s rollout.Staging
-		err := row.Scan(&s.Generation, &s.Router, &s.Node, &s.Incarnation, &s.SpecVersion)
+		var since *time.Time
+		err := row.Scan(&s.Generation, &s.Router, &s.Node, &s.Incarnation, &s.SpecVersion, &since)
+		s.MembersAt = timeOrZero(since)
 		a.Stagings = append(a.Stagings, s)
 		return err
 	}, environment)
@@ -22,9 +26,9 @@ func writeStagings(b *batch, environment string, staged, unstaged []rollout.Stag
 			environment, s.Generation, s.Router, s.Node)
 	}
 	for _, s := range staged {
-		b.exec(`INSERT INTO staging (environment, generation, router, node, incarnation, spec_version) VALUES ($1, $2, $3, $4, $5, $6)
+		b.exec(`INSERT INTO staging (environment, generation, router, node, incarnation, spec_version, members_since) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (environment, generation, router, node) DO UPDATE
-			SET incarnation = excluded.incarnation, spec_version = excluded.spec_version`,
-			environment, s.Generation, s.Router, s.Node, s.Incarnation, s.SpecVersion)
+			SET incarnation = excluded.incarnation, spec_version = excluded.spec_version, members_since = excluded.members_since`,
+			environment, s.Generation, s.Router, s.Node, s.Incarnation, s.SpecVersion, timeOrNull(s.MembersAt))
 	}
 }

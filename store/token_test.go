@@ -85,7 +85,7 @@ func TestPages(t *testing.T) {
 				return
 			default:
 				_, _, _ = w.CreateToken(t.Context(), ask(fmt.Sprint("new", i)), nil)
-				_, _ = w.Groups(t.Context(), "env-0", 1)
+				_, _ = w.Generation(t.Context(), "env-0", 1)
 			}
 		}
 	})
@@ -183,7 +183,6 @@ func TestLists(t *testing.T) {
 	}
 	for name, ask := range map[string]func() error{
 		"generation":  func() error { _, err := w.Generation(t.Context(), "shop", 9); return err },
-		"groups":      func() error { _, err := w.Groups(t.Context(), "shop", 9); return err },
 		"switch":      func() error { _, err := w.Switch(t.Context(), "shop", 9); return err },
 		"promotion":   func() error { _, err := w.Promotion(t.Context(), "shop", 9); return err },
 		"environment": func() error { _, _, err := w.Environment(t.Context(), "nope"); return err },

@@ -56,7 +56,7 @@ func theWholeWay(t *testing.T, w *world) {
 		})
 		step("register", out.Environment)
 		number := out.Generation
-		if diff := cmp.Diff(groups(address), must(w.Groups(t.Context(), "shop", number))); diff != "" {
+		if diff := cmp.Diff(groups(address), must(w.Generation(t.Context(), "shop", number)).Groups); diff != "" {
 			t.Fatal(diff)
 		}
 		stored := must(w.Generation(t.Context(), "shop", number))

@@ -18,6 +18,7 @@ type memory struct {
 	fp     *failpoint.Set
 	envs   map[string]rollout.Environment
 	groups map[string][]rollout.Group
+	taken  map[string]string // what other generations have
 	leases map[string]Lease
 	holder map[string]string
 	nodes  []rollout.Node
@@ -54,6 +55,18 @@ func (m *memory) save(t rollout.Transition) rollout.Environment {
 	e.Version++
 	if t.Registered != nil {
 		m.groups[fmt.Sprint(e.Name, t.Registered.Number)] = t.Registered.Groups
+	}
+	if a := t.Adopted; a != nil {
+		m.groups[fmt.Sprint(e.Name, a.Generation)] = a.Groups
+	}
+	for _, members := range t.Members {
+		groups := slices.Clone(m.groups[fmt.Sprint(e.Name, members.Generation)])
+		for i, group := range groups {
+			if at := slices.IndexFunc(members.Groups, func(g rollout.Group) bool { return g.Service == group.Service }); at >= 0 {
+				groups[i] = members.Groups[at]
+			}
+		}
+		m.groups[fmt.Sprint(e.Name, members.Generation)] = groups
 	}
 	e.Generations = slices.DeleteFunc(slices.Clone(e.Generations), func(g rollout.Generation) bool { return g.State == rollout.Retired })
 	for i := range e.Generations {
@@ -133,10 +146,16 @@ func (m *memory) record(name string, term int64, facts rollout.Facts) (rollout.E
 	return m.save(t), nil
 }
 
-func (m *memory) Groups(_ context.Context, name string, number int) ([]rollout.Group, error) {
+func (m *memory) Generation(_ context.Context, name string, number int) (rollout.Generation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.groups[fmt.Sprint(name, number)], m.begin()
+	g, _ := m.envs[name].Generation(number)
+	g.Groups = m.groups[fmt.Sprint(name, number)]
+	return g.WithAdoptions(), m.begin()
+}
+
+func (m *memory) Taken(context.Context, string, int, []rollout.Instance) (map[string]string, error) {
+	return m.taken, nil
 }
 
 func (m *memory) Versions(context.Context) (map[string]int64, error) {

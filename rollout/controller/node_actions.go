@@ -40,7 +40,7 @@ func (h hand) actOne(ctx context.Context, e rollout.Environment, a rollout.Actio
 		Incarnation: h.node.Incarnation, SpecVersion: e.SpecVersion}
 	switch a.Kind {
 	case rollout.ActStage:
-		if err := h.stage(ctx, e, a.Generation); err != nil {
+		if err := h.stage(ctx, e, a.Generation, &staging); err != nil {
 			if errors.Is(err, router.ErrNoSlot) {
 				facts.Unplaced = append(facts.Unplaced, a.Generation)
 			}
@@ -69,16 +69,15 @@ func (h hand) actOne(ctx context.Context, e rollout.Environment, a rollout.Actio
 	return nil
 }
 
-func (h hand) stage(ctx context.Context, e rollout.Environment, number int) error {
+func (h hand) stage(ctx context.Context, e rollout.Environment, number int, staging *rollout.Staging) error {
 	if err := h.begin(ctx, failpoint.StageBefore); err != nil {
 		return err
 	}
-	g, _ := e.Generation(number)
-	groups, err := h.store.Groups(ctx, e.Name, number)
+	g, err := h.store.Generation(ctx, e.Name, number)
 	if err != nil {
 		return err
 	}
-	g.Groups = groups
+	staging.MembersAt = g.MembersAt
 	if err := h.router.Stage(ctx, h.stagingFence(e), e.Route(), g); err != nil {
 		return err
 	}

@@ -21,8 +21,11 @@ type Store interface {
 	// Record takes facts into the environment and settles it. With a term above 0 the caller's lease must still
 	// have that term, else ErrLeaseLost.
 	Record(ctx context.Context, environment string, term int64, facts rollout.Facts) (rollout.Environment, error)
-	// Groups loads the instances of a generation.
-	Groups(ctx context.Context, environment string, number int) ([]rollout.Group, error)
+	// Generation loads a generation with its instances; adopted groups say so.
+	Generation(ctx context.Context, environment string, number int) (rollout.Generation, error)
+	// Taken says which of the instances belong to another generation that may serve, by [rollout.Instance.Target], and to
+	// which, as a text for people.
+	Taken(ctx context.Context, environment string, number int, instances []rollout.Instance) (map[string]string, error)
 	// Versions tells, for every environment that is not deleted and forgotten by all nodes, a number that grows
 	// with each change of it.
 	Versions(ctx context.Context) (map[string]int64, error)

@@ -33,13 +33,14 @@ type tenure struct {
 	warned     map[string]bool
 	swept      int64 // the version of the spec under which registries are swept
 	endSweep   context.CancelFunc
-	looking    bool // a look for instances to adopt is due
+	looking    bool              // a look for instances to adopt is due
+	changed    map[int]time.Time // when the members of a generation were changed last
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
 	ctx, cancel := context.WithCancel(parent)
 	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, trusted: trusted, watches: map[int]*watch{},
-		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}}
+		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}, changed: map[int]time.Time{}}
 	t.deadline = w.Clock.AfterFunc(trusted.Sub(w.Clock.Now()), cancel)
 	return t
 }
@@ -87,9 +88,13 @@ func (t *tenure) work() error {
 		return t.noRegistry(loaded, now)
 	}
 	t.sweep(loaded)
-	t.keepWatches(loaded, driver)
 	var facts rollout.Facts
-	var failed error
+	loaded, failed := t.followMembers(loaded)
+	if errors.Is(failed, ErrLeaseLost) {
+		t.end()
+		return nil
+	}
+	t.keepWatches(loaded, driver)
 	settle := false
 	for _, a := range rollout.Decide(loaded, now) {
 		switch a.Kind {
@@ -184,10 +189,7 @@ func (t *tenure) announce(e rollout.Environment, driver registry.Registry, a rol
 func (t *tenure) load(ctx context.Context, e rollout.Environment, number int) (rollout.Generation, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.w.CallTimeout)
 	defer cancel()
-	g, _ := e.Generation(number)
-	groups, err := t.w.Store.Groups(ctx, e.Name, number) // those that are adopted say so
-	g.Groups = groups
-	return g, err
+	return t.w.Store.Generation(ctx, e.Name, number)
 }
 
 // wakeAt asks for another pass after the pause.

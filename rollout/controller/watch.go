@@ -19,24 +19,29 @@ const refresh = 2 * time.Second
 // watch follows the health of one generation during a tenure.
 type watch struct {
 	specVersion int64
+	membersAt   time.Time
 	cancel      context.CancelFunc
 
-	mu       sync.Mutex
-	latest   []rollout.Reading
-	heard    bool // anything was reported yet
-	trouble  string
-	fresh    bool // reported since it was last recorded
-	pending  bool // due to be recorded
-	recorded time.Time
+	mu         sync.Mutex
+	generation rollout.Generation  // that is watched, with its instances
+	members    []rollout.Group     // that a registry has now, where it has others
+	leftOut    map[string][]string // by service, what it has and cannot join
+	latest     []rollout.Reading
+	heard      bool // anything was reported yet
+	trouble    string
+	fresh      bool // reported since it was last recorded
+	pending    bool // due to be recorded
+	recorded   time.Time
 }
 
-// keepWatches starts and ends watches so that each generation that may serve has one, by the present spec.
+// keepWatches starts and ends watches so that each generation that may serve has one, by the present spec and of the
+// present members.
 func (t *tenure) keepWatches(e rollout.Environment, driver registry.Registry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for number, w := range t.watches {
 		g, ok := e.Generation(number)
-		if !ok || !g.State.Holds() || w.specVersion != e.SpecVersion {
+		if !ok || !g.State.Holds() || w.specVersion != e.SpecVersion || !w.membersAt.Equal(g.MembersAt) {
 			w.cancel()
 			delete(t.watches, number)
 		}
@@ -44,7 +49,7 @@ func (t *tenure) keepWatches(e rollout.Environment, driver registry.Registry) {
 	for _, g := range e.Generations {
 		if g.State.Holds() && g.Announced && t.watches[g.Number] == nil {
 			ctx, cancel := context.WithCancel(t.ctx)
-			w := &watch{specVersion: e.SpecVersion, cancel: cancel}
+			w := &watch{specVersion: e.SpecVersion, membersAt: g.MembersAt, cancel: cancel}
 			t.watches[g.Number] = w
 			t.w.wait.Go(func() { t.follow(ctx, w, e, g.Number, driver) })
 		}
@@ -57,7 +62,10 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	for ctx.Err() == nil {
 		g, err := t.load(ctx, e, number)
 		if err == nil {
-			err = driver.Watch(ctx, e.Spec, g, func(seen registry.Seen) { t.report(w, number, seen.Readings, seen.Trouble) })
+			w.mu.Lock()
+			w.generation, w.members = g, nil
+			w.mu.Unlock()
+			err = driver.Watch(ctx, e.Spec, g, func(seen registry.Seen) { t.report(w, number, seen) })
 		}
 		if ctx.Err() != nil {
 			return
@@ -66,7 +74,7 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 			t.w.backoff.worked(t.w.log, key)
 			continue
 		}
-		t.report(w, number, nil, err)
+		t.report(w, number, registry.Seen{Trouble: err})
 		select {
 		case <-ctx.Done():
 		case <-t.w.Clock.After(t.w.backoff.failed(t.w.log, key, err)):
@@ -75,19 +83,20 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 }
 
 // report takes what a watch has seen: news at once, the rest when the recorded readings grow old.
-func (t *tenure) report(w *watch, number int, readings []rollout.Reading, trouble error) {
-	now := t.w.Clock.Now()
+func (t *tenure) report(w *watch, number int, seen registry.Seen) {
+	now, readings := t.w.Clock.Now(), seen.Readings
 	for i := range readings {
 		readings[i].Generation = number
 	}
 	text := ""
-	if trouble != nil {
-		text = trouble.Error()
+	if seen.Trouble != nil {
+		text = seen.Trouble.Error()
 	}
 	w.mu.Lock()
-	news := !w.heard || w.trouble != text
+	news := !w.heard || w.trouble != text || (readings != nil && (seen.Members != nil || w.members != nil))
 	w.heard, w.trouble = true, text
 	if readings != nil {
+		w.members = seen.Members
 		pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
 		w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
 		news = news || pending
@@ -135,7 +144,9 @@ func (t *tenure) takeReadings(e rollout.Environment) []rollout.Reading {
 	for number, w := range t.watches {
 		w.mu.Lock()
 		if _, ok := e.Generation(number); ok && w.fresh {
-			out = append(out, w.latest...)
+			for _, r := range w.latest {
+				out = append(out, w.told(r))
+			}
 			w.fresh, w.pending, w.recorded = false, false, now
 		}
 		w.mu.Unlock()
