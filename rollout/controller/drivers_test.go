@@ -19,13 +19,14 @@ type node struct {
 	name   string
 	routes map[string]rollout.Route
 	staged map[string][]int
-	ports  map[string]int // of the first instance of each generation that was staged
-	fail   error          // every call fails
-	full   bool           // its disk is: what is staged is known, and not durable
+	ports  map[string]int    // of the first instance of each generation that was staged
+	ids    map[string]string // of all of its instances
+	fail   error             // every call fails
+	full   bool              // its disk is: what is staged is known, and not durable
 }
 
 func newNode(name string) *node {
-	return &node{name: name, routes: map[string]rollout.Route{}, staged: map[string][]int{}, ports: map[string]int{}}
+	return &node{name: name, routes: map[string]rollout.Route{}, staged: map[string][]int{}, ports: map[string]int{}, ids: map[string]string{}}
 }
 
 func (n *node) Stage(_ context.Context, fence router.Fence, r rollout.Route, g rollout.Generation) error {
@@ -42,7 +43,7 @@ func (n *node) Stage(_ context.Context, fence router.Fence, r rollout.Route, g r
 	if n.ports[key] != port && own.Weights.Carries(g.Number) && !r.Weights.Carries(g.Number) {
 		return fmt.Errorf("generation %d serves from other instances", g.Number)
 	}
-	n.ports[key] = port
+	n.ports[key], n.ids[key] = port, idsOf(g.Groups[0].Instances)
 	if !slices.Contains(n.staged[r.Environment], g.Number) {
 		n.staged[r.Environment] = append(n.staged[r.Environment], g.Number)
 	}
