@@ -35,9 +35,7 @@ func (r *Registry) Find(ctx context.Context, a rollout.Adoption) (passing []roll
 	if err != nil {
 		return nil, 0, explainFilter(ctx, a, err)
 	}
-	slices.SortFunc(found, func(x, y *api.ServiceEntry) int {
-		return cmp.Or(cmp.Compare(x.Service.ID, y.Service.ID), cmp.Compare(x.Node.Node, y.Node.Node))
-	})
+	slices.SortFunc(found, byName)
 	ids := map[string]bool{}
 	for _, f := range found {
 		if f.Checks.AggregatedStatus() != api.HealthPassing {
@@ -48,13 +46,16 @@ func (r *Registry) Find(ctx context.Context, a rollout.Adoption) (passing []roll
 		if err != nil {
 			return nil, 0, err
 		}
-		if !rollout.ValidInstanceID(in.ID) || ids[in.ID] {
-			in.ID = derivedID(f)
-		}
+		in.ID = freeID(f, ids)
 		ids[in.ID] = true
 		passing = append(passing, in)
 	}
 	return passing, others, nil
+}
+
+// byName orders what was found, so that the same answer gives the same ids.
+func byName(x, y *api.ServiceEntry) int {
+	return cmp.Or(cmp.Compare(x.Service.ID, y.Service.ID), cmp.Compare(x.Node.Node, y.Node.Node))
 }
 
 // explainFilter is explain for a query whose filter may be at fault.
@@ -76,6 +77,14 @@ func instanceOf(f *api.ServiceEntry) (rollout.Instance, error) {
 	}
 	return rollout.Instance{ID: f.Service.ID, Address: address, Port: f.Service.Port,
 		Meta: map[string]string{metaNode: f.Node.Node, metaServiceID: f.Service.ID}}, nil
+}
+
+// freeID is the id of an instance that has none yet: its own, unless that is none that we take, or is taken.
+func freeID(f *api.ServiceEntry, taken map[string]bool) string {
+	if rollout.ValidInstanceID(f.Service.ID) && !taken[f.Service.ID] {
+		return f.Service.ID
+	}
+	return derivedID(f)
 }
 
 // derivedID makes an id for an instance whose own is none that we take, or is another node's as well.

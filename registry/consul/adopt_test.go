@@ -30,8 +30,13 @@ type team struct {
 
 func (m *team) register(id, build, digest string, port int) {
 	m.t.Helper()
+	m.registerAs(id, build, digest, port, api.HealthPassing)
+}
+
+func (m *team) registerAs(id, build, digest string, port int, status string) {
+	m.t.Helper()
 	err := m.api.Agent().ServiceRegister(&api.AgentServiceRegistration{ID: id, Name: "team-web", Address: "127.0.0.1", Port: port,
-		Meta: map[string]string{"build": build, "digest": digest}, Check: &api.AgentServiceCheck{CheckID: "ttl:" + id, TTL: "10m", Status: api.HealthPassing}})
+		Meta: map[string]string{"build": build, "digest": digest}, Check: &api.AgentServiceCheck{CheckID: "ttl:" + id, TTL: "10m", Status: status}})
 	if err != nil {
 		m.t.Fatal(err)
 	}
@@ -145,6 +150,9 @@ func watchTeam(t *testing.T, r *consul.Registry, g rollout.Generation) *reports 
 	go func() {
 		done <- r.Watch(ctx, spec, g, func(seen registry.Seen) {
 			readings, text := seen.Readings, ""
+			if seen.Members != nil {
+				t.Errorf("members of a group that is frozen: %+v", seen.Members)
+			}
 			if seen.Trouble != nil {
 				text = seen.Trouble.Error()
 			}

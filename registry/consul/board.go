@@ -17,24 +17,41 @@ type board struct {
 
 	mu       sync.Mutex
 	readings map[string]rollout.Reading
+	members  map[string]rollout.Group // by service, where they are others than those that are watched
 	troubles map[string]error
 }
 
 func newBoard(generation int, services []string, report registry.Report) *board {
 	return &board{generation: generation, services: services, report: report,
-		readings: map[string]rollout.Reading{}, troubles: map[string]error{}}
+		readings: map[string]rollout.Reading{}, members: map[string]rollout.Group{}, troubles: map[string]error{}}
 }
 
 // post takes the readings of a part that could read everything.
 func (b *board) post(part string, readings ...rollout.Reading) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.takeLocked(part, readings...)
+	b.tell()
+}
+
+// postAdopted takes the reading of an adopted group and, when these are others than those that are watched, its members.
+func (b *board) postAdopted(reading rollout.Reading, members *rollout.Group) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.takeLocked(reading.Service, reading)
+	delete(b.members, reading.Service)
+	if members != nil {
+		b.members[reading.Service] = *members
+	}
+	b.tell()
+}
+
+func (b *board) takeLocked(part string, readings ...rollout.Reading) {
 	delete(b.troubles, part)
 	for _, r := range readings {
 		r.Generation = b.generation
 		b.readings[r.Service] = r
 	}
-	b.tell()
 }
 
 // lose forgets what a part knew of its services, which it cannot read just now: nothing old is told as if it were new.
@@ -44,6 +61,7 @@ func (b *board) lose(part string, services []string, trouble error) {
 	defer b.mu.Unlock()
 	for _, s := range services {
 		delete(b.readings, s)
+		delete(b.members, s)
 	}
 	if trouble != nil {
 		b.troubles[part] = trouble
@@ -70,15 +88,19 @@ func (b *board) tell() {
 		break
 	}
 	var out []rollout.Reading
+	var members []rollout.Group
 	for _, s := range b.services {
 		if r, known := b.readings[s]; known {
 			out = append(out, r)
+		}
+		if group, differ := b.members[s]; differ {
+			members = append(members, group)
 		}
 	}
 	if len(out) < len(b.services) {
 		out = nil
 	}
 	if out != nil || trouble != nil {
-		b.report(registry.Seen{Readings: out, Trouble: trouble})
+		b.report(registry.Seen{Readings: out, Members: members, Trouble: trouble})
 	}
 }
