@@ -529,7 +529,10 @@ type Adoption struct {
 	Filter *string `json:"filter,omitempty"`
 
 	// Membership `frozen` keeps the list as it was adopted; later changes in Consul are drift, which is shown in `health` and told
-	// by an event. `follow` is not supported yet.
+	// by an event. `follow` keeps service, filter and digest, and takes over whatever instances match them from then
+	// on: one joins when it passes all of its checks and runs the artifact, and leaves when Consul does not have it any
+	// more. Each change is an event `generation.members` and is staged on every node; the last ones are kept when all
+	// are gone, and nothing changes while Consul cannot be read.
 	Membership *AdoptionMembership `json:"membership,omitempty"`
 
 	// Service Its name in Consul.
@@ -542,7 +545,10 @@ type Adoption struct {
 }
 
 // AdoptionMembership `frozen` keeps the list as it was adopted; later changes in Consul are drift, which is shown in `health` and told
-// by an event. `follow` is not supported yet.
+// by an event. `follow` keeps service, filter and digest, and takes over whatever instances match them from then
+// on: one joins when it passes all of its checks and runs the artifact, and leaves when Consul does not have it any
+// more. Each change is an event `generation.members` and is staged on every node; the last ones are kept when all
+// are gone, and nothing changes while Consul cannot be read.
 type AdoptionMembership string
 
 // Artifact What the instances run and where it was built from.
@@ -890,6 +896,9 @@ type Generation struct {
 
 	// KeepUntil When it is retired, while it does not serve.
 	KeepUntil *time.Time `json:"keep_until,omitempty"`
+
+	// MembersAt Since when followed groups have the instances that are shown; left out where none is followed.
+	MembersAt *time.Time `json:"members_at,omitempty"`
 
 	// Metadata At most 64 short strings by short key.
 	Metadata Labels `json:"metadata"`

@@ -147,7 +147,6 @@ func TestConsulAdoption_Refusals(t *testing.T) {
 	}{
 		"another registry":    {plain, func(*client.Group) {}, 422, "/groups/0/consul"},
 		"instances besides":   {s.shop, func(g *client.Group) { g.Instances = []client.Instance{{Id: "a", Address: "10.0.0.1", Port: 1}} }, 422, "/groups/0/instances"},
-		"to follow":           {s.shop, func(g *client.Group) { g.Consul.Membership = ptr(client.AdoptionMembership("follow")) }, 422, "not_supported"},
 		"too long":            {s.shop, func(g *client.Group) { g.Consul.Timeout = ptr("25h") }, 422, "/groups/0/consul/timeout"},
 		"a digest of nothing": {s.shop, func(g *client.Group) { g.Consul.Digest = &client.DigestSource{Path: ptr("/digest")} }, 422, "needs artifact.digest"},
 		"none expected":       {s.shop, func(g *client.Group) { g.Consul.Expect = 0 }, 422, "/groups/0/consul/expect"},

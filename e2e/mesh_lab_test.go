@@ -30,9 +30,9 @@ type meshLab struct {
 // meshPolicies are the routers of a meshLab, and the files that say what their tokens must be allowed.
 var meshPolicies = map[string]string{"mesh": "splitter", "dns": "query", "kv": "kv"}
 
-func newMeshLab(t testing.TB, agent *consultest.Agent) *meshLab {
+func newMeshLab(t testing.TB, agent *consultest.Agent, policies ...string) *meshLab {
 	t.Helper()
-	l := &meshLab{consulLab: newConsulLab(t, agent), tokens: map[string]string{}}
+	l := &meshLab{consulLab: newConsulLab(t, agent, policies...), tokens: map[string]string{}}
 	l.routers = "routers:\n"
 	for _, name := range slices.Sorted(maps.Keys(meshPolicies)) {
 		node := "{name: dc1}"

@@ -122,6 +122,9 @@ func generationOf(e rollout.Environment, g rollout.Generation, now time.Time) ap
 	if g.Metadata != nil {
 		out.Metadata = g.Metadata
 	}
+	if !g.MembersAt.IsZero() {
+		out.MembersAt = &g.MembersAt
+	}
 	if until, ends := e.KeptUntil(g); ends {
 		out.KeepUntil = &until
 	}

@@ -62,7 +62,7 @@ func (s *server) generationDetail(ctx context.Context, caller Caller, at standin
 	return d.GenerationDetail, nil
 }
 
-// generationRecord is the part of it that never changes.
+// generationRecord is the part of it that was registered, with the instances that followed groups have now.
 func generationRecord(g rollout.Generation) detail {
 	d := detail{web.GenerationDetail{Generation: generationFacts(g), Metadata: factsOf(g.Metadata)}}
 	if g.Artifact != nil {
@@ -73,6 +73,9 @@ func generationRecord(g rollout.Generation) detail {
 	}
 	for _, group := range g.Groups {
 		shown := web.GroupView{Service: group.Service, Health: web.ServiceHealth{Service: group.Service, Total: len(group.Instances)}}
+		if a := group.Consul; a != nil {
+			shown.Adopted = &web.Adopted{Service: a.Service, Filter: a.Filter, Follows: a.Membership == rollout.Follow, Since: g.MembersAt}
+		}
 		for _, i := range group.Instances {
 			shown.Instances = append(shown.Instances, web.InstanceView{ID: i.ID, Address: net.JoinHostPort(i.Address, strconv.Itoa(i.Port)), Meta: factsOf(i.Meta)})
 		}

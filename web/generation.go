@@ -25,7 +25,15 @@ type GenerationDetail struct {
 type GroupView struct {
 	Service   string
 	Health    ServiceHealth
+	Adopted   *Adopted // nil when its instances were listed
 	Instances []InstanceView
+}
+
+// Adopted is where a group was taken over from.
+type Adopted struct {
+	Service, Filter string
+	Follows         bool
+	Since           time.Time // when it got the instances that it has now; zero unless it follows
 }
 
 // InstanceView is one process of a group.
