@@ -27,7 +27,7 @@ func (r *Router) drainOver(g *generation, timer clockwork.Timer) {
 		r.logger.Info("drain is over, cut what was still open",
 			"environment", g.environment, "generation", g.number, "cut", n)
 	}
-	g.transport.CloseIdleConnections()
+	g.closeIdle()
 }
 
 // stopDrain lets what is open go on, and new requests in. environment.mu is held.

@@ -99,6 +99,13 @@ func (env *environment) inUse(number int) bool {
 	return env.route.Weights.Carries(number) || (number != 0 && (number == env.route.Live || number == env.route.Previous))
 }
 
+// asks says whether the service's instances are asked for their health.
+func (env *environment) asks(service string) bool {
+	return slices.ContainsFunc(env.route.Services, func(svc rollout.RouteService) bool {
+		return svc.Name == service && svc.Health.Interval > 0
+	})
+}
+
 // numbers lists the generations that are known, in order.
 func (env *environment) numbers() []int { return slices.Sorted(maps.Keys(env.generations)) }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"viridian/rollout"
+	"viridian/router"
 )
 
 const (
@@ -27,10 +28,10 @@ const (
 type generation struct {
 	environment string
 	number      int
-	header      []string // the number, as the value of a header
-	groups      []rollout.Group
+	header      []string         // the number, as the value of a header
+	groups      []rollout.Group  // guarded by environment.mu, as the two below
+	members     router.Members   // which of a followed generation's these are
 	pools       map[string]*pool // by service
-	transport   *http.Transport
 	clock       clockwork.Clock
 	traffic     *traffic
 
@@ -48,10 +49,10 @@ type openShard struct {
 	open map[*exchange]struct{}
 }
 
-func (r *Router) newGeneration(environment string, number int, groups []rollout.Group) *generation {
+func (r *Router) newGeneration(environment string, number int, groups []rollout.Group, members router.Members) *generation {
 	g := &generation{
-		environment: environment, number: number, header: []string{strconv.Itoa(number)}, groups: groups,
-		pools: map[string]*pool{}, transport: newTransport(), clock: r.clock, traffic: newTraffic(),
+		environment: environment, number: number, header: []string{strconv.Itoa(number)}, groups: groups, members: members,
+		pools: map[string]*pool{}, clock: r.clock, traffic: newTraffic(),
 	}
 	for i := range g.shards {
 		g.shards[i].open = map[*exchange]struct{}{}
@@ -62,7 +63,7 @@ func (r *Router) newGeneration(environment string, number int, groups []rollout.
 	return g
 }
 
-// newTransport makes the connections of one generation. It has no limit on the time to an answer (long polls are
+// newTransport makes the connections to one instance. It has no limit on the time to an answer (long polls are
 // legitimate), knows no proxy of the environment, and leaves bodies as they are.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}

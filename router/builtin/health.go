@@ -29,6 +29,8 @@ func (r *Router) Run(ctx context.Context) error {
 	defer all.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.probing.Store(true)
+	defer r.probing.Store(false)
 	for {
 		wanted := r.questions()
 		for in, a := range running {
@@ -71,7 +73,7 @@ func (r *Router) questions() map[*instance]question {
 			}
 			for _, g := range env.generations {
 				if p := g.pools[svc.Name]; p != nil {
-					for _, in := range p.instances {
+					for _, in := range p.members() {
 						out[in] = question{p, svc.Health}
 					}
 				}

@@ -29,28 +29,37 @@ type pool struct {
 	logger     *slog.Logger
 	next       atomic.Uint32
 	usable     atomic.Pointer[[]*instance] // never empty
+	size       atomic.Int32
 
 	mu        sync.Mutex
 	instances []*instance
 }
 
-// instance is one process that requests are sent to. The flags are guarded by pool.mu.
+// instance is one process that requests are sent to, and the connections to it. ID and the flags but left are guarded by
+// pool.mu.
 type instance struct {
 	rollout.Instance
-	target  string // host:port
-	down    bool   // its health question was answered badly
-	suspect bool   // it did not accept a connection lately
+	target    string // host:port
+	transport *http.Transport
+	down      bool        // its health question was answered badly
+	suspect   bool        // it did not accept a connection lately
+	fresh     bool        // it joined what serves, and did not answer well yet
+	left      atomic.Bool // it is no member any more
 }
 
 func instanceTarget(in rollout.Instance) string {
 	return net.JoinHostPort(in.Address, strconv.Itoa(in.Port))
 }
 
+func newInstance(in rollout.Instance) *instance {
+	return &instance{Instance: in, target: instanceTarget(in), transport: newTransport()}
+}
+
 func (r *Router) newPool(g *generation, group rollout.Group) *pool {
 	p := &pool{generation: g, service: group.Service,
 		logger: r.logger.With("environment", g.environment, "generation", g.number, "service", group.Service)}
 	for _, in := range group.Instances {
-		p.instances = append(p.instances, &instance{Instance: in, target: instanceTarget(in)})
+		p.instances = append(p.instances, newInstance(in))
 	}
 	p.refresh()
 	p.proxy = &httputil.ReverseProxy{
@@ -70,13 +79,16 @@ func (p *pool) RoundTrip(out *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
 		in := p.pick()
 		out.URL.Host = in.target
-		last := try == min(maxTries, len(p.instances))
+		last := try >= min(maxTries, int(p.size.Load()))
 		if body != nil && !last {
 			out.Body = io.NopCloser(body) // the transport closes the body when it cannot connect
 		} else {
 			out.Body = body
 		}
-		res, err := p.generation.transport.RoundTrip(out)
+		res, err := in.transport.RoundTrip(out)
+		if in.left.Load() { // meanwhile: nobody will use the connection again
+			in.transport.CloseIdleConnections()
+		}
 		if err == nil {
 			return res, nil
 		}
@@ -99,18 +111,26 @@ func (p *pool) pick() *instance {
 	return usable[p.next.Add(1)%uint32(len(usable))]
 }
 
-// refresh works out the usable instances: those nothing bad is known of or, when there are none, all of them. p.mu is
-// held, except in the making.
+// refresh works out the usable instances: those nothing bad is known of. One that has just joined is among them only
+// when there is no other. When there are none, all are. p.mu is held, except in the making.
 func (p *pool) refresh() {
-	var usable []*instance
+	var usable, fresh []*instance
 	for _, in := range p.instances {
-		if !in.down && !in.suspect {
+		switch {
+		case in.down || in.suspect:
+		case in.fresh:
+			fresh = append(fresh, in)
+		default:
 			usable = append(usable, in)
 		}
 	}
 	if len(usable) == 0 {
+		usable = fresh
+	}
+	if len(usable) == 0 {
 		usable = p.instances
 	}
+	p.size.Store(int32(len(p.instances)))
 	p.usable.Store(&usable)
 }
 
@@ -143,13 +163,14 @@ func (p *pool) report(in *instance, state probe.State, err error) {
 		down = state == probe.Unhealthy
 	}
 	suspect := in.suspect && err != nil
-	if down == in.down && suspect == in.suspect {
+	fresh := in.fresh && err != nil && state == probe.Unknown
+	if down == in.down && suspect == in.suspect && fresh == in.fresh {
 		return
 	}
 	if down != in.down {
 		p.logger.Info("instance changed health", "instance", in.ID, "target", in.target, "healthy", !down, "error", err)
 	}
-	in.down, in.suspect = down, suspect
+	in.down, in.suspect, in.fresh = down, suspect, fresh
 	p.refresh()
 }
 

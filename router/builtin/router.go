@@ -47,6 +47,7 @@ type Router struct {
 
 	table   atomic.Pointer[table]
 	sealed  atomic.Bool   // the state files are another process's, see Seal
+	probing atomic.Bool   // Run is at work
 	changed chan struct{} // wakes Run when what is to be probed may have changed
 
 	mu           sync.Mutex // guards what follows, and is held while a table is built
@@ -108,7 +109,7 @@ func (r *Router) load() error {
 		env := newEnvironment(l.environment)
 		env.route = l.state.route()
 		for _, g := range l.state.Generations {
-			env.generations[g.Number] = r.newGeneration(l.environment, g.Number, g.Groups)
+			env.generations[g.Number] = r.newGeneration(l.environment, g.Number, g.Groups, g.members())
 		}
 		env.persisted, env.persistedState = l.state, l.content
 		env.sites = env.build()
@@ -141,7 +142,7 @@ func (r *Router) Close() {
 		for _, g := range env.generations {
 			g.stopDrain()
 			g.cutOpen()
-			g.transport.CloseIdleConnections()
+			g.closeIdle()
 		}
 		env.mu.Unlock()
 	}

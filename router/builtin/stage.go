@@ -13,9 +13,11 @@ import (
 )
 
 // Stage makes the generation known and probed, in the table and in the state file. It refuses a generation without
-// instances. Under one number there are other instances only when the database was restored from a copy, and gave the
-// number out a second time: those that nothing can reach any more give way to the new ones, and so do those whose
-// traffic the route means for the new ones. Others are refused until a route has taken their traffic away.
+// instances. Later members of one that is followed take their places at once, whatever it serves; what is open on those
+// that left goes on, and is counted with the rest. Else there are other instances under one number only when the
+// database was restored from a copy, and gave the number out a second time: those that nothing can reach any more give
+// way to the new ones, and so do those whose traffic the route means for the new ones. Others are refused until a route
+// has taken their traffic away.
 func (r *Router) Stage(ctx context.Context, fence router.Fence, route rollout.Route, g rollout.Generation) error {
 	if err := errors.Join(checkServices(route.Services), checkGroups(g)); err != nil {
 		return err
@@ -37,23 +39,38 @@ func (r *Router) stageLocked(env *environment, fence router.Fence, route rollout
 	if fence.Revision < env.route.Revision {
 		return stale(env, fence.Revision)
 	}
-	known := env.generations[g.Number]
-	other := known != nil && !reflect.DeepEqual(endpoints(known.groups), endpoints(g.Groups))
+	known, members := env.generations[g.Number], router.MembersOf(fence, g)
+	if known == nil {
+		env.generations[g.Number] = r.newGeneration(env.name, g.Number, g.Groups, members)
+		env.adoptSpec(route)
+		r.publish(env)
+		return nil
+	}
+	later, err := known.members.Take(members)
+	if err != nil {
+		return fmt.Errorf("generation %d of environment %s: %w", g.Number, env.name, err)
+	}
+	other := !reflect.DeepEqual(endpoints(known.groups), endpoints(g.Groups))
 	serves := env.route.Weights.Carries(g.Number)
 	if other && serves && !route.Weights.Carries(g.Number) {
 		return fmt.Errorf("generation %d of environment %s serves here from other instances", g.Number, env.name)
 	}
-	if known == nil || other {
-		env.generations[g.Number] = r.newGeneration(env.name, g.Number, g.Groups)
-	}
 	env.adoptSpec(route)
+	switch {
+	case other && !later:
+		env.generations[g.Number] = r.newGeneration(env.name, g.Number, g.Groups, members)
+	case later:
+		r.change(env, known, g.Groups, members)
+	case !known.members.At.Equal(members.At):
+		known.members = members
+	}
 	r.publish(env)
-	if other {
+	if other && !later {
 		r.logger.Warn("other instances take the place of a generation that the database has lost", "environment", env.name, "generation", g.Number)
 		if serves {
 			r.startDrain(env, known)
 		}
-		known.transport.CloseIdleConnections()
+		known.closeIdle()
 	}
 	return nil
 }
@@ -71,7 +88,7 @@ func (r *Router) Remove(ctx context.Context, fence router.Fence, name string, nu
 	}
 	if g := env.generations[number]; g != nil {
 		delete(env.generations, number)
-		g.transport.CloseIdleConnections()
+		g.closeIdle()
 	}
 	env.mu.Unlock()
 	r.wake()

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"viridian/rollout"
+	"viridian/router"
 )
 
 // state is what an environment's state file says: everything needed to serve its route with nothing else at hand.
@@ -34,6 +36,13 @@ type serviceState struct {
 type generationState struct {
 	Number int             `json:"number"`
 	Groups []rollout.Group `json:"groups"`
+	// Of a generation that is followed: since when it has these members, and the revision that who said so knew.
+	MembersAt       time.Time `json:"members_at,omitzero"`
+	MembersRevision int64     `json:"members_revision,omitempty"`
+}
+
+func (g generationState) members() router.Members {
+	return router.Members{At: g.MembersAt, Revision: g.MembersRevision}
 }
 
 // sealed is the form of the file: the state with the SHA-256 of its bytes, so that damage is noticed.
@@ -50,7 +59,12 @@ func (env *environment) state() state {
 		s.Services = append(s.Services, serviceState{svc.Name, svc.Hosts, svc.Protocol, svc.Health})
 	}
 	for _, n := range env.numbers() {
-		s.Generations = append(s.Generations, generationState{n, env.generations[n].groups})
+		g := env.generations[n]
+		kept := generationState{Number: n, Groups: g.groups}
+		if !g.members.IsZero() {
+			kept.MembersAt, kept.MembersRevision = g.members.At, g.members.Revision
+		}
+		s.Generations = append(s.Generations, kept)
 	}
 	return s
 }

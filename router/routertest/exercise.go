@@ -63,6 +63,13 @@ func Exercise(t *testing.T, start func(t testing.TB, routes []rollout.Route) Fix
 		"InFlightIsCounted":        inFlightIsCounted,
 		"TrafficIsMeasured":        trafficIsMeasured,
 		"DeadInstanceIsPassedOver": deadInstanceIsPassedOver,
+		"MemberReplaced":           memberReplaced,
+		"MembersGrowAndShrink":     membersGrowAndShrink,
+		"MembersAllReplaced":       membersAllReplaced,
+		"MembersChangeUnweighted":  membersChangeUnweighted,
+		"MembersAfterRestart":      membersAfterRestart,
+		"LateMembersAreRefused":    lateMembersAreRefused,
+		"FormerMembersAreDrained":  formerMembersAreDrained,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

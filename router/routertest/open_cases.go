@@ -18,6 +18,7 @@ import (
 // opened is an answer or a connection that is under way on one generation.
 type opened struct {
 	kind string
+	by   int // the generation that its backend tells
 	// alive checks that it still works; release lets it end well, and returns whether it did.
 	alive   func() error
 	release func() bool
@@ -53,8 +54,13 @@ func (r *rig) openAnswer(generation int, path string) opened {
 	if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "begun") {
 		r.Fatalf("open %s: %q, %v", path, line, err)
 	}
+	by, err := identifyByHeader(res, nil)
+	if err != nil {
+		r.Fatalf("open %s: %v", path, err)
+	}
 	return opened{
 		kind:  path,
+		by:    by,
 		alive: func() error { return nil }, // it shows at its end
 		release: func() bool {
 			r.backends[generation].Release()
