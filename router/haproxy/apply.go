@@ -95,6 +95,9 @@ func (n *Node) turn(ctx context.Context, v view, e entry, route rollout.Route) (
 		if !n.holds(ctx, v, route.Environment, s) {
 			return e, nil, fmt.Errorf("generation %d, since the servers of slot %d are not as they were staged: %w", number, s.number, router.ErrNotStaged)
 		}
+		if s.isChanging() {
+			n.lift(ctx, v, route.Environment, s)
+		}
 		if i == 0 {
 			next.a = s.number
 		} else {
@@ -120,7 +123,7 @@ func (n *Node) turn(ctx context.Context, v view, e entry, route rollout.Route) (
 // holds says whether the slot can serve what was staged in it. What that was is known to the process that filled it, and
 // to the state files; else every server must be as it was.
 func (n *Node) holds(ctx context.Context, v view, name string, s slot) bool {
-	if v.sumOf(name, s) == s.sum {
+	if v.sumOf(name, s) == s.sum || (s.isChanging() && v.serves(name, s.number)) {
 		return true
 	}
 	p, known := n.expected(ctx, v, name, s)

@@ -117,12 +117,16 @@ func (n *Node) cut(ctx context.Context, name string, s slot) error {
 	return n.keepMap(ctx, name, e)
 }
 
-// shutdown ends every session on the slot's servers.
+// shutdown ends every session on the slot's servers, those included that were of a member that left since.
 func (n *Node) shutdown(ctx context.Context, v view, name string, s slot) error {
 	for service := range v.slots[name] {
 		backend := backendName(name, service, s.number)
+		busy, err := n.busy(ctx, v, name, service, s.number)
+		if err != nil {
+			return err
+		}
 		for _, srv := range v.servers[backend] {
-			if srv.isNowhere() {
+			if srv.isNowhere() && !busy[srv.name] {
 				continue
 			}
 			if err := n.runtime.do(ctx, "shutdown", "sessions", "server", backend+"/"+srv.name); err != nil {
@@ -131,6 +135,25 @@ func (n *Node) shutdown(ctx context.Context, v view, name string, s slot) error 
 		}
 	}
 	return nil
+}
+
+// busy names the servers of a service's backend that a session is on.
+func (n *Node) busy(ctx context.Context, v view, name, service string, number int) (map[string]bool, error) {
+	if !v.has(name, service, number) {
+		return nil, nil
+	}
+	answers, err := n.runtime.show(ctx, command{"show", "stat", backendName(name, service, number), "4", "-1"})
+	if err != nil {
+		return nil, err
+	}
+	rows, err := readStats(answers[0])
+	out := map[string]bool{}
+	for _, row := range rows {
+		if row.number("scur") > 0 {
+			out[row["svname"]] = true
+		}
+	}
+	return out, err
 }
 
 // open counts the requests and connections on the slot's servers, those that wait for one included.

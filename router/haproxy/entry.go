@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"viridian/rollout"
 	"viridian/router"
@@ -48,12 +49,27 @@ type slot struct {
 	number     int
 	generation int // 0 in a free one
 	state      slotState
-	sum        string // of generation and addresses, see fill.go
+	sum        string // of generation and addresses, see placement.go
 	since      int64  // seconds of HAProxy's clock; 0 for none
+	// Of a generation that is followed: which members those are, and since when Stage is at work to put them in the place
+	// of others, in seconds of HAProxy's clock; 0 when it is not. Meanwhile the slot serves from those that are there.
+	members  router.Members
+	changing int64
 }
 
+// isChanging says whether the slot is on its way from some members to others. Whoever dies over it leaves it to the next
+// Stage.
+func (s slot) isChanging() bool { return s.changing > 0 }
+
+// isStill says whether the slot is to hold what the other one is to hold.
+func (s slot) isStill(other slot) bool { return s.generation == other.generation && s.sum == other.sum }
+
 func (s slot) encode() string {
-	return fmt.Sprintf("%d:%d:%c:%s:%d", s.number, s.generation, s.state, s.sum, s.since)
+	text := fmt.Sprintf("%d:%d:%c:%s:%d", s.number, s.generation, s.state, s.sum, s.since)
+	if !s.members.IsZero() {
+		text += fmt.Sprintf(":%d:%d:%d", s.members.At.UnixMicro(), s.members.Revision, s.changing)
+	}
+	return text
 }
 
 const noSlots = "-"
@@ -112,11 +128,15 @@ func parseEntry(text string) (entry, error) {
 	if fields[11] != noSlots {
 		for word := range strings.SplitSeq(fields[11], ",") {
 			p := strings.Split(word, ":")
-			if len(p) != 5 || len(p[2]) != 1 {
+			if (len(p) != 5 && len(p) != 8) || len(p[2]) != 1 {
 				return unreadable()
 			}
-			e.slots = append(e.slots, slot{number: int(number(p[0])), generation: int(number(p[1])), state: slotState(p[2][0]),
-				sum: p[3], since: number(p[4])})
+			s := slot{number: int(number(p[0])), generation: int(number(p[1])), state: slotState(p[2][0]), sum: p[3], since: number(p[4])}
+			if len(p) == 8 {
+				s.members = router.Members{At: time.UnixMicro(number(p[5])).UTC(), Revision: number(p[6])}
+				s.changing = number(p[7])
+			}
+			e.slots = append(e.slots, s)
 		}
 	}
 	if bad {

@@ -12,18 +12,18 @@ import (
 // slot carries weight or is about to, its instances were checked before, and nothing is gained by waiting.
 func (n *Node) fill(ctx context.Context, v view, environment string, number int, p placement, atOnce bool) error {
 	for _, service := range p.names() {
-		targets := p.services[service]
 		backend := backendName(environment, service, number)
 		for i, srv := range v.servers[backend] {
 			var err error
+			target, wanted := p.target(service, i)
 			switch name := backend + "/" + srv.name; {
-			case i >= len(targets):
+			case !wanted:
 				err = n.empty(ctx, name, srv)
-			case srv.at(targets[i]) && srv.ready():
+			case srv.at(target) && srv.ready():
 			case atOnce:
-				err = n.repair(ctx, name, srv, targets[i])
+				err = n.repair(ctx, name, srv, target)
 			default:
-				err = n.start(ctx, name, srv, targets[i])
+				err = n.start(ctx, name, srv, target)
 			}
 			if err != nil {
 				return fmt.Errorf("fill slot %d: %w", number, err)

@@ -121,7 +121,7 @@ func (n *Node) observeEntry(o *observation, lines map[string]string) entry {
 		o.tell(file)
 		o.Fence = held.revision
 		o.found("revision %d serves, and is not durable yet: the map file is at revision %d", held.revision, file.revision)
-	case file.durable() != held.durable():
+	case file.durable() != held.settled(file).durable():
 		o.found("the map file is not up to date")
 	}
 	return held
@@ -160,14 +160,27 @@ func (v view) concerns(environment string, m mapping) bool {
 		(strings.HasPrefix(m.key, siteKey) && strings.HasPrefix(v.entries[m.key], environment+"."))
 }
 
-// durable is the part of an entry that a restart must find: not what is under way, nor who did it.
+// settled is the entry with the slots whose members are being changed as the file has them: both are members of the
+// generation, and the end of the change makes it durable.
+func (e entry) settled(file entry) entry {
+	for _, s := range e.slots {
+		if was := file.in(s.number); s.isChanging() && was.generation == s.generation && was.state == s.state {
+			s.sum = was.sum
+			e = e.with(s)
+		}
+	}
+	return e
+}
+
+// durable is the part of an entry that a restart must find: not what is under way, nor who did it. That it finds the
+// time of the members is what Stage returns for.
 func (e entry) durable() string {
 	e.mark = router.Fence{}
 	slots := e.slots
 	e.slots = nil
 	for _, s := range slots {
 		if s.state == slotStaged {
-			s.since = 0
+			s.since, s.members, s.changing = 0, router.Members{}, 0
 			e.slots = append(e.slots, s)
 		}
 	}

@@ -38,7 +38,7 @@ func (n *Node) observeSlots(ctx context.Context, o *observation, e entry) error 
 }
 
 func (n *Node) observeStaged(ctx context.Context, o *observation, s slot) {
-	if o.sumOf(o.name, s) != s.sum {
+	if !s.isChanging() && o.sumOf(o.name, s) != s.sum {
 		o.edited(editSlot, s.number, s.generation, n.difference(ctx, o, s))
 		return
 	}
@@ -47,7 +47,7 @@ func (n *Node) observeStaged(ctx context.Context, o *observation, s slot) {
 		return
 	}
 	o.Staged = append(o.Staged, s.generation)
-	if n.files == nil {
+	if n.files == nil || s.isChanging() {
 		return
 	}
 	if kept, err := n.keptServers(ctx, o.view, o.name, s); err != nil {
@@ -81,16 +81,17 @@ func (n *Node) difference(ctx context.Context, o *observation, s slot) string {
 		}
 		for i, srv := range o.servers[backendName(o.name, service, s.number)] {
 			what := srv.condition()
-			if targets := expected.services[service]; known && i < len(targets) {
-				if !srv.at(targets[i]) {
-					what = fmt.Sprintf("is at %s instead of %s", srv.where(), targets[i])
+			target, wanted := expected.target(service, i)
+			if known && wanted {
+				if !srv.at(target) {
+					what = fmt.Sprintf("is at %s instead of %s", srv.where(), target)
 				}
 			} else if srv.idle() {
 				continue
 			} else if !known {
 				what = "is at " + srv.where() + " and " + what
 			}
-			if what != conditionReady || (known && i >= len(expected.services[service])) {
+			if what != conditionReady || (known && !wanted) {
 				out = append(out, fmt.Sprintf("server %s/%s %s", service, srv.name, what))
 			}
 		}

@@ -13,7 +13,8 @@ import (
 	"viridian/rollout"
 )
 
-// placement is what a slot shall hold: the addresses of each service's servers, in their order.
+// placement is what a slot shall hold: the addresses of each service's servers, in their order. One that is not valid is
+// of a server that has none.
 type placement struct {
 	generation int
 	services   map[string][]netip.AddrPort
@@ -51,9 +52,22 @@ func (p placement) names() []string { return slices.Sorted(maps.Keys(p.services)
 func (p placement) size() int {
 	size := 0
 	for _, targets := range p.services {
-		size += len(targets)
+		for _, target := range targets {
+			if target.IsValid() {
+				size++
+			}
+		}
 	}
 	return size
+}
+
+// target is the address of a service's server, if it has one.
+func (p placement) target(service string, server int) (netip.AddrPort, bool) {
+	targets := p.services[service]
+	if server >= len(targets) {
+		return netip.AddrPort{}, false
+	}
+	return targets[server], targets[server].IsValid()
 }
 
 // sum is what slot.sum says of the placement.
@@ -61,6 +75,9 @@ func (p placement) sum() string {
 	words := []string{strconv.Itoa(p.generation)}
 	for _, service := range p.names() {
 		for i, target := range p.services[service] {
+			if !target.IsValid() {
+				continue
+			}
 			words = append(words, fmt.Sprintf("%s %s%d %s", service, serverName, i+1, target))
 		}
 	}
@@ -72,15 +89,19 @@ func (p placement) sum() string {
 func (v view) held(environment string, s slot) (p placement, exact bool) {
 	p, exact = placement{generation: s.generation, services: map[string][]netip.AddrPort{}}, true
 	for service := range v.slots[environment] {
-		out := false
-		for _, srv := range v.servers[backendName(environment, service, s.number)] {
+		used := 0
+		var targets []netip.AddrPort
+		for i, srv := range v.servers[backendName(environment, service, s.number)] {
 			if srv.idle() {
-				out = true
+				targets = append(targets, netip.AddrPort{})
 				continue
 			}
 			a, err := netip.ParseAddr(srv.address)
-			exact = exact && err == nil && srv.ready() && !out // those in use come first
-			p.services[service] = append(p.services[service], netip.AddrPortFrom(a.Unmap(), uint16(srv.port)))
+			exact = exact && err == nil && srv.ready()
+			targets, used = append(targets, netip.AddrPortFrom(a.Unmap(), uint16(srv.port))), i+1
+		}
+		if used > 0 {
+			p.services[service] = targets[:used]
 		}
 	}
 	return p, exact
@@ -102,7 +123,7 @@ func (v view) usable(environment string, number int, p placement) bool {
 		for i, srv := range v.servers[backendName(environment, service, number)] {
 			switch {
 			case srv.idle():
-			case i >= len(targets) || !srv.at(targets[i]):
+			case i >= len(targets) || !srv.at(targets[i]): // no server is at the address of nobody
 				return false
 			case srv.ready():
 				ready++
@@ -119,7 +140,7 @@ func (v view) usable(environment string, number int, p placement) bool {
 func (v view) up(environment string, number int, p placement) (up, total int) {
 	for service, targets := range p.services {
 		for i, srv := range v.servers[backendName(environment, service, number)] {
-			if i < len(targets) && srv.ready() && srv.up {
+			if i < len(targets) && srv.at(targets[i]) && srv.ready() && srv.up {
 				up++
 			}
 		}

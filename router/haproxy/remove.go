@@ -28,7 +28,7 @@ func (n *Node) Remove(ctx context.Context, f router.Fence, name string, generati
 		if e.inUse(generation) {
 			return e, router.ErrInUse
 		}
-		s.state, s.since, e.mark = slotLeaving, 0, f
+		s.state, s.since, s.changing, e.mark = slotLeaving, 0, 0, f
 		leaving = s
 		return e.with(s), nil
 	})

@@ -12,7 +12,8 @@ import (
 )
 
 // Stage gives the generation a slot, fills it, and returns when its instances were checked: all up, or as long as a
-// healthy one needs to be. On what is staged already it looks for damage and mends it. Under a number that a restored
+// healthy one needs to be. On what is staged already it looks for damage and mends it. Later members of a generation that
+// is followed are changed in place, see members.go. Under a number that a restored
 // database gives out again, other instances take the place of those without weight, and of those that the route means
 // too; it is ErrInUse while the others serve. It is ErrNoSlot when all slots are taken, and an error that says what to
 // print when the configuration cannot hold the generation.
@@ -24,8 +25,8 @@ func (n *Node) Stage(ctx context.Context, f router.Fence, route rollout.Route, g
 	if err != nil {
 		return err
 	}
-	s := staging{Node: n, route: route, placement: p}
-	v, e, err := n.update(ctx, route.Environment, func(v view, e entry) (entry, error) { return s.claim(v, e, f) })
+	s := staging{Node: n, route: route, wanted: p, members: router.MembersOf(f, g)}
+	v, e, err := n.update(ctx, route.Environment, func(v view, e entry) (entry, error) { return s.claim(ctx, v, e, f) })
 	if err != nil {
 		return fmt.Errorf("environment %s, generation %d: %w", route.Environment, g.Number, err)
 	}
@@ -39,14 +40,17 @@ func (n *Node) Stage(ctx context.Context, f router.Fence, route rollout.Route, g
 type staging struct {
 	*Node
 	route     rollout.Route
-	placement placement
+	wanted    placement // in the order of the groups
+	members   router.Members
+	placement placement // the same, by the servers that are to have them
 	sites     map[string]string
 	slot      slot
 	atOnce    bool
+	serves    bool // the slot carries weight, or is about to
 }
 
 // claim finds the generation's slot, or takes a free one.
-func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
+func (s *staging) claim(ctx context.Context, v view, e entry, f router.Fence) (entry, error) {
 	if err := e.checkFence(f); err != nil {
 		return e, err
 	}
@@ -55,11 +59,18 @@ func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
 		return e, err
 	}
 	name := s.route.Environment
-	held, known := e.of(s.placement.generation)
+	held, known := e.of(s.wanted.generation)
+	later, err := held.members.Take(s.members)
+	if err != nil {
+		return e, err
+	}
+	if s.placement, err = s.arrange(ctx, v, held); err != nil {
+		return e, err
+	}
 	switch {
 	case known && !slices.Contains(fits, held.number): // the configuration lost the slot
 		e = e.with(slot{number: held.number, state: slotFree})
-		known = false
+		known, s.placement = false, s.wanted
 		fallthrough
 	case !known:
 		if err := s.asked(v); err != nil {
@@ -72,9 +83,18 @@ func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
 	case e.carries(held) && held.sum != s.placement.sum() && !s.route.Weights.Carries(held.generation):
 		return e, fmt.Errorf("it serves here from other instances: %w", router.ErrInUse)
 	}
-	s.atOnce = known && held.state == slotStaged && (e.carries(held) || s.route.Weights.Carries(held.generation))
-	if known && !s.atOnce && (held.state == slotLeaving || !v.usable(name, held.number, s.placement)) {
-		held.state, held.since = slotFilling, v.now
+	same := held.sum == s.placement.sum()
+	s.serves = known && held.state == slotStaged && (e.carries(held) || s.route.Weights.Carries(held.generation))
+	change := known && held.state == slotStaged && (held.isChanging() || (later && !same))
+	s.atOnce = s.serves && !change
+	switch {
+	case change && !(held.isChanging() && same):
+		held.changing = v.now
+	case !change && known && !s.atOnce && (held.state == slotLeaving || !v.usable(name, held.number, s.placement)):
+		held.state, held.since, held.changing = slotFilling, v.now, 0
+	}
+	if !known || !held.members.At.Equal(s.members.At) {
+		held.members = s.members
 	}
 	held.generation, held.sum = s.placement.generation, s.placement.sum()
 	s.slot = held
@@ -87,12 +107,12 @@ func (s *staging) claim(v view, e entry, f router.Fence) (entry, error) {
 // fitting lists the slots whose backends have enough servers.
 func (s *staging) fitting(v view) ([]int, error) {
 	name := s.route.Environment
-	fits, err := v.common(name, s.placement.names())
+	fits, err := v.common(name, s.wanted.names())
 	if err != nil {
 		return nil, err
 	}
-	for _, service := range s.placement.names() {
-		want := len(s.placement.services[service])
+	for _, service := range s.wanted.names() {
+		want := len(s.wanted.services[service])
 		for _, number := range v.slots[name][service] {
 			if have := len(v.servers[backendName(name, service, number)]); have < want {
 				return nil, fmt.Errorf("service %s has %d instances, and a slot of the HAProxy configuration holds %d: print it anew with viridian haproxy-config --servers %d, and reload",
@@ -139,10 +159,16 @@ func (s *staging) run(ctx context.Context, v view, e entry) error {
 			return err
 		}
 	}
+	if s.slot.isChanging() {
+		return s.change(ctx, v, e)
+	}
 	if err := s.fill(ctx, v, name, number, s.placement, s.atOnce); err != nil {
 		return err
 	}
-	v, err := s.wait(ctx)
+	v, err := s.wait(ctx, s.slot.state == slotFilling, s.slot.since, func(v view) int {
+		up, total := v.up(name, number, s.placement)
+		return total - up
+	})
 	if err != nil {
 		return err
 	}
@@ -156,8 +182,14 @@ func (s *staging) run(ctx context.Context, v view, e entry) error {
 			return err
 		}
 	}
+	return s.announce(ctx, e)
+}
+
+// announce makes the generation known to previews, and all of it durable.
+func (s *staging) announce(ctx context.Context, e entry) error {
+	name, number := s.route.Environment, s.slot.number
 	key := previewKeyOf(name, s.placement.generation)
-	err = s.put(ctx, func(view) map[string]string { return map[string]string{key: strconv.Itoa(number)} })
+	err := s.put(ctx, func(view) map[string]string { return map[string]string{key: strconv.Itoa(number)} })
 	if err != nil {
 		return err
 	}
@@ -168,12 +200,13 @@ func (s *staging) run(ctx context.Context, v view, e entry) error {
 func (s *staging) finish(ctx context.Context) (entry, error) {
 	_, e, err := s.update(ctx, s.route.Environment, func(_ view, e entry) (entry, error) {
 		now := e.in(s.slot.number)
-		if now.generation != s.slot.generation || now.sum != s.slot.sum || (now.state != slotFilling && now.state != slotStaged) {
+		if !now.isStill(s.slot) || (now.state != slotFilling && now.state != slotStaged) {
 			return e, fmt.Errorf("slot %d was given to another: %w", s.slot.number, router.ErrStale)
 		}
 		if now.state == slotFilling {
 			now.state, now.since = slotStaged, 0
 		}
+		now.changing = 0
 		return e.with(now), nil
 	})
 	return e, err
@@ -182,29 +215,28 @@ func (s *staging) finish(ctx context.Context) (entry, error) {
 // look again how often, while servers are checked.
 const checkPoll = 10 * time.Millisecond
 
-// wait looks until every server is up, or the time has passed that a healthy one needs. A slot that is not being
-// filled is not waited for.
-func (s *staging) wait(ctx context.Context) (view, error) {
-	name := s.route.Environment
+// wait looks until none is missing, or the time has passed since then that a healthy one needs. What is not worth it is
+// looked at once.
+func (s *staging) wait(ctx context.Context, worth bool, since int64, missing func(view) int) (view, error) {
+	name, total := s.route.Environment, s.placement.size()
 	ticker := s.clock.NewTicker(checkPoll)
 	defer ticker.Stop()
-	up, total := 0, s.placement.size()
+	down := total
 	for {
 		v, err := s.look(ctx, name)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			return v, err
 		case ctx.Err() != nil:
-			return v, fmt.Errorf("%d of %d instances are not up yet: %w", total-up, total, context.Cause(ctx))
+			return v, fmt.Errorf("%d of %d instances are not up yet: %w", down, total, context.Cause(ctx))
 		}
-		if e, err := parseEntry(v.entries[envKey+name]); err == nil && e.in(s.slot.number).generation != s.placement.generation {
+		if e, err := parseEntry(v.entries[envKey+name]); err == nil && !e.in(s.slot.number).isStill(s.slot) {
 			return v, fmt.Errorf("slot %d was given to another meanwhile: %w", s.slot.number, router.ErrStale)
 		}
-		up, total = v.up(name, s.slot.number, s.placement)
-		over := v.now >= s.slot.since+s.longest()
-		if up == total || s.slot.state != slotFilling || over {
-			if up < total {
-				s.logger.Info("staged with instances that are not up", "environment", name, "generation", s.placement.generation, "up", up, "of", total)
+		down = missing(v)
+		if over := v.now >= since+s.longest(); down == 0 || !worth || over {
+			if down > 0 {
+				s.logger.Info("staged with instances that are not up", "environment", name, "generation", s.placement.generation, "down", down, "of", total)
 			}
 			return v, nil
 		}

@@ -69,7 +69,7 @@ func (n *Node) notice(ctx context.Context, env *environment, v view, name string
 	case there:
 		o.observeKeys(held)
 		for _, s := range held.slots {
-			if s.state == slotStaged && v.sumOf(name, s) != s.sum {
+			if s.state == slotStaged && !s.isChanging() && v.sumOf(name, s) != s.sum {
 				o.edited(editSlot, s.number, s.generation, n.difference(ctx, &o, s))
 			}
 		}

@@ -94,7 +94,7 @@ func (n *Node) kept(ctx context.Context, env *environment, v view, name string) 
 		e = newEntry()
 	}
 	for _, s := range e.slots { // another process may have emptied it since
-		if s.generation != 0 && v.sumOf(name, s) != s.sum {
+		if s.generation != 0 && !s.isChanging() && v.sumOf(name, s) != s.sum {
 			e = e.with(slot{number: s.number, state: slotFree})
 		}
 	}

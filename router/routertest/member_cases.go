@@ -90,10 +90,11 @@ func (r *rig) answer(members ...int) {
 func (r *rig) openOnMember(member int) opened {
 	r.Helper()
 	for range 200 {
-		o := r.openAnswer(member, "/slow")
+		o := r.openAnswer("/slow")
 		if o.by == member {
 			return o
 		}
+		o.release()
 		o.close()
 	}
 	r.Fatalf("member %d answers nothing", member)

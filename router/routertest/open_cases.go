@@ -26,9 +26,9 @@ type opened struct {
 }
 
 // open begins a long answer, an event stream and a WebSocket, and waits until the backend is at work on each.
-func (r *rig) open(generation int) []opened {
+func (r *rig) open() []opened {
 	r.Helper()
-	return []opened{r.openAnswer(generation, "/slow"), r.openAnswer(generation, "/sse"), r.openSocket()}
+	return []opened{r.openAnswer("/slow"), r.openAnswer("/sse"), r.openSocket()}
 }
 
 // client connects to the load balancer whatever the URL says.
@@ -40,7 +40,7 @@ func (r *rig) client() *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-func (r *rig) openAnswer(generation int, path string) opened {
+func (r *rig) openAnswer(path string) opened {
 	r.Helper()
 	req, err := http.NewRequestWithContext(r.ctx, http.MethodGet, "http://"+host+path, nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func (r *rig) openAnswer(generation int, path string) opened {
 		by:    by,
 		alive: func() error { return nil }, // it shows at its end
 		release: func() bool {
-			r.backends[generation].Release()
+			r.backends[by].Release()
 			rest, err := io.ReadAll(lines)
 			return err == nil && strings.Contains(string(rest), "done")
 		},
@@ -108,7 +108,7 @@ func longRequestsSurviveFlip(r *rig) {
 	r.carries()
 	r.stage(0, 1, 2)
 	r.apply(1, all(1))
-	under := r.open(1)
+	under := r.open()
 	for i := range 10 {
 		r.apply(int64(i+2), all(1+(i+1)%2))
 	}
@@ -130,7 +130,7 @@ func drainEndsWhatIsOpen(r *rig) {
 	r.spec.Drain = rollout.Duration(500 * time.Millisecond)
 	r.stage(0, 1, 2)
 	r.apply(1, all(1))
-	under := r.open(1)
+	under := r.open()
 	r.apply(2, all(2))
 	begun := time.Now()
 	for _, o := range under {
@@ -158,10 +158,10 @@ func rollbackStopsTheDrain(r *rig) {
 	r.spec.Drain = rollout.Duration(300 * time.Millisecond)
 	r.stage(0, 1, 2)
 	r.apply(1, all(1))
-	under := r.open(1)
+	under := r.open()
 	r.apply(2, all(2))
 	r.apply(3, all(1))
-	fresh := r.openAnswer(1, "/slow")
+	fresh := r.openAnswer("/slow")
 	timer := time.NewTimer(2 * r.spec.Drain.Std())
 	defer timer.Stop()
 	<-timer.C // nothing to wait for: it must not happen
@@ -194,7 +194,7 @@ func inFlightIsCounted(r *rig) {
 		return n
 	}
 	r.eventually("nothing open", func() bool { return count() == 0 })
-	under := r.open(1)
+	under := r.open()
 	if n := count(); n != len(under) {
 		r.Errorf("%d open, want %d", n, len(under))
 	}

@@ -1,0 +1,220 @@
+package haproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// The members of a generation that is followed come and go while its slot serves. Those that stay keep their servers,
+// which nothing is told. Who joins is given a server that is free, and is checked before it serves. Who leaves is taken
+// into maintenance: HAProxy sends it nothing more, lets what is open on it end, and still counts that as the slot's. The
+// entry says that this is under way (slot.changing) before a server is touched, and so does the map file: a restart
+// finds these members or those, and both are the generation's.
+
+// arrange gives every instance a server of the slot. Of a generation that is not followed that is the order of the
+// groups. Else whoever has a server keeps it, and those that join get what is free.
+func (s *staging) arrange(ctx context.Context, v view, held slot) (placement, error) {
+	if s.members.IsZero() || held.generation == 0 {
+		return s.wanted, nil
+	}
+	name := s.route.Environment
+	present := s.whereabouts(ctx, v, held)
+	p := placement{generation: s.wanted.generation, services: map[string][]netip.AddrPort{}}
+	for _, service := range s.wanted.names() {
+		places := make([]netip.AddrPort, len(v.servers[backendName(name, service, held.number)]))
+		join := s.wanted.stay(service, present, places)
+		if len(join) > 0 {
+			free, err := s.freeServers(ctx, v, service, held.number, places)
+			if err != nil {
+				return p, err
+			}
+			for i, target := range join[:min(len(join), len(free))] { // fitting has counted them
+				places[free[i]] = target
+			}
+		}
+		last := 0
+		for i, target := range places {
+			if target.IsValid() {
+				last = i + 1
+			}
+		}
+		p.services[service] = places[:last]
+	}
+	return p, nil
+}
+
+// whereabouts is where the slot has its instances: as it was staged or, where nobody knows that, as its servers are.
+func (s *staging) whereabouts(ctx context.Context, v view, held slot) placement {
+	if p, known := s.expected(ctx, v, s.route.Environment, held); known {
+		return p
+	}
+	p, _ := v.held(s.route.Environment, held)
+	return p
+}
+
+// stay puts those of the placement that are present into their places, and returns the others.
+func (p placement) stay(service string, present placement, places []netip.AddrPort) (join []netip.AddrPort) {
+	for _, target := range p.services[service] {
+		if i := slices.Index(present.services[service], target); i >= 0 && i < len(places) && !places[i].IsValid() {
+			places[i] = target
+		} else {
+			join = append(join, target)
+		}
+	}
+	return join
+}
+
+// freeServers lists the servers that nobody keeps, the best first: one that is in use gives a request under way back a
+// connection that the next one might be sent on, to whoever was there before.
+func (s *staging) freeServers(ctx context.Context, v view, service string, number int, places []netip.AddrPort) ([]int, error) {
+	busy, err := s.busy(ctx, v, s.route.Environment, service, number)
+	if err != nil {
+		return nil, err
+	}
+	servers := v.servers[backendName(s.route.Environment, service, number)]
+	var free []int
+	for i := range servers {
+		if !places[i].IsValid() {
+			free = append(free, i)
+		}
+	}
+	rank := func(i int) int {
+		switch srv := servers[i]; {
+		case busy[srv.name]:
+			return 2
+		case !srv.idle():
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(free, func(a, b int) int { return rank(a) - rank(b) })
+	return free, nil
+}
+
+// change puts the members of a staged slot in the place of others.
+func (s *staging) change(ctx context.Context, v view, e entry) error {
+	name, number := s.route.Environment, s.slot.number
+	// A full disk holds up no member. It then holds up the state files too, so that a restart finds all as before.
+	undurable := s.keepMap(ctx, name, e)
+	join := s.joining(v)
+	for _, service := range slices.Sorted(maps.Keys(join)) {
+		if err := s.changeService(ctx, v, service); err != nil {
+			return fmt.Errorf("members of slot %d: %w", number, err)
+		}
+	}
+	v, err := s.wait(ctx, true, s.slot.changing, func(v view) int {
+		down := 0
+		for service, servers := range join {
+			for _, i := range servers {
+				if now := v.servers[backendName(name, service, number)]; i >= len(now) || !now[i].up {
+					down++
+				}
+			}
+		}
+		return down
+	})
+	if err = errors.Join(undurable, err); err != nil {
+		return err
+	}
+	if v.sumOf(name, s.slot) != s.slot.sum {
+		return errLost
+	}
+	if err := s.keepSlot(ctx, v, name, s.slot); err != nil {
+		return err
+	}
+	if e, err = s.finish(ctx); err != nil {
+		return err
+	}
+	return s.announce(ctx, e)
+}
+
+// joining lists, for every service, the servers whose instance is new to them.
+func (s *staging) joining(v view) map[string][]int {
+	out := map[string][]int{}
+	for _, service := range s.placement.names() {
+		out[service] = nil
+		for i, srv := range v.servers[backendName(s.route.Environment, service, s.slot.number)] {
+			if target, wanted := s.placement.target(service, i); wanted && !srv.at(target) {
+				out[service] = append(out[service], i)
+			}
+		}
+	}
+	return out
+}
+
+// changeService lets those in that join, and then takes those out that left. Where weight is on the slot and nobody is up
+// who stays, those that join serve at once: their registry says that they are well, and there is no one else.
+func (s *staging) changeService(ctx context.Context, v view, service string) error {
+	backend := backendName(s.route.Environment, service, s.slot.number)
+	atOnce := s.serves
+	for i, srv := range v.servers[backend] {
+		if target, wanted := s.placement.target(service, i); wanted && srv.at(target) && srv.ready() && srv.up {
+			atOnce = false
+		}
+	}
+	for i, srv := range v.servers[backend] {
+		target, wanted := s.placement.target(service, i)
+		if !wanted || (srv.at(target) && srv.ready()) {
+			continue
+		}
+		server := backend + "/" + srv.name
+		if !atOnce {
+			if err := s.start(ctx, server, srv, target); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.repair(ctx, server, srv, target); err != nil {
+			return err
+		}
+		if err := s.runtime.do(ctx, "set", "server", server, "health", "up"); err != nil {
+			return err
+		}
+	}
+	for i, srv := range v.servers[backend] {
+		if _, wanted := s.placement.target(service, i); !wanted {
+			if err := s.empty(ctx, backend+"/"+srv.name, srv); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serves says whether every backend of the slot that is in use has a server that takes requests.
+func (v view) serves(environment string, number int) bool {
+	some := false
+	for service := range v.slots[environment] {
+		servers := v.servers[backendName(environment, service, number)]
+		ready := slices.ContainsFunc(servers, server.ready)
+		if !ready && slices.ContainsFunc(servers, func(srv server) bool { return !srv.idle() }) {
+			return false
+		}
+		some = some || ready
+	}
+	return some
+}
+
+// lift lets traffic onto a slot whose members are being changed: a flip, which may be a rollback, waits for no check. Where
+// nobody is up, those that are being checked are taken for up until their checks say otherwise.
+func (n *Node) lift(ctx context.Context, v view, name string, s slot) {
+	for service := range v.slots[name] {
+		backend := backendName(name, service, s.number)
+		servers := v.servers[backend]
+		if slices.ContainsFunc(servers, func(srv server) bool { return srv.ready() && srv.up }) {
+			continue
+		}
+		for _, srv := range servers {
+			if !srv.ready() {
+				continue
+			}
+			if err := n.runtime.do(ctx, "set", "server", backend+"/"+srv.name, "health", "up"); err != nil {
+				n.logger.Warn("an instance that is being checked could not be taken for up", "environment", name, "generation", s.generation, "error", err)
+			}
+		}
+	}
+}
