@@ -11,9 +11,8 @@ import (
 	"viridian/rollout"
 )
 
-// adopted reports, until ctx ends, what Consul says of the instances that a group adopted. How what is registered there
-// differs from them is drift of a frozen group, and are the members of one that follows. Others registered them, and
-// nothing is ever written.
+// adopted reports, until ctx ends, what Consul says of the instances that a group adopted. When others are registered there,
+// that is drift of a frozen group, and the members of one that follows. Nothing is ever written.
 func (w *watch) adopted(ctx context.Context, group rollout.Group) {
 	ctx, stop := context.WithCancel(ctx)
 	told := newDigests(w.r.clock, *group.Consul, w.digest())

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/consul/api"
+	"github.com/jonboulle/clockwork"
 
 	"viridian/registry"
 	"viridian/registry/consul"
@@ -238,7 +239,7 @@ func TestFollow_KeepsTheLastOnes(t *testing.T) {
 	m.deregister("web-1")
 	kept := func(r rollout.Reading) bool { return r.Unhealthy == 1 && r.Detail == "web-1 is gone from Consul" }
 	f.until("the last one is kept, ill", []string{"web-1:81"}, kept)
-	f.until("which is told", []string{"web-1:81"}, says(0, "none of its instances is in Consul, and none can join: the last known 1 are kept"))
+	f.until("which is told", []string{"web-1:81"}, says(0, "all of its members are gone from Consul, and nobody can join: the last known 1 are kept"))
 	m.registerAs("web-4", "1812", "", 84, api.HealthCritical)
 	f.stays("who does not pass takes no place", []string{"web-1:81"})
 	m.check("web-4", api.HealthPassing)
@@ -300,6 +301,33 @@ func TestFollow_AsksBeforeOneJoins(t *testing.T) {
 	f.until("until it runs the right thing", names, healthy(4))
 	m.register("web-9", "1812", "", 1) // where nobody listens
 	f.until("nor does who does not answer", names, says(4, "web-9 on "+m.agent.Node+" does not tell what it runs: connection refused"))
+}
+
+// TestFollow_NothingIsUnknownAtFirst: a watch that begins anew does not tell of members that nobody has asked yet.
+func TestFollow_NothingIsUnknownAtFirst(t *testing.T) {
+	t.Parallel()
+	m, real := newTeam(t)
+	r := consul.New(consul.Options{Client: m.agent.Client(m.agent.Token), Clock: clockwork.NewFakeClock()}) // no wait ends by time
+	a := following()
+	a.DigestMeta, a.DigestPath, a.Expect = "", "/digest", 1
+	var text atomic.Pointer[string]
+	text.Store(new("sha256:good"))
+	m.register("web-1", "1812", "", serveText(t, &text))
+	g := m.generation(real, a, "sha256:good")
+	for range 5 {
+		first := make(chan rollout.Reading, 1)
+		ctx, end := context.WithCancel(t.Context())
+		err := r.Watch(ctx, rollout.Spec{Registry: "consul", Services: []rollout.Service{{Name: "web"}}}, g, func(seen registry.Seen) {
+			select {
+			case first <- seen.Readings[0]:
+			default:
+			}
+			end()
+		})
+		if reading := <-first; reading.Healthy != 1 || !errors.Is(err, context.Canceled) {
+			t.Fatalf("the first reading is %+v, %v", reading, err)
+		}
+	}
 }
 
 // TestFollow_ConsulAwayChangesNothing: an agent that is killed and comes back with its data is no change of members.

@@ -69,7 +69,7 @@ func present(group rollout.Group, members []member, others []*api.ServiceEntry, 
 	}
 	switch {
 	case len(in) == 0:
-		return nil, append(drift, fmt.Sprintf("none of its instances is in Consul, and none can join: the last known %d are kept", len(members)))
+		return nil, append(drift, fmt.Sprintf("all of its members are gone from Consul, and nobody can join: the last known %d are kept", len(members)))
 	case len(in) == stay && stay == len(members):
 		return nil, drift
 	}

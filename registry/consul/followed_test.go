@@ -122,12 +122,17 @@ func TestBoard_ForgetsMembersThatItCannotRead(t *testing.T) {
 	if len(last.Readings) != 2 || len(last.Members) != 1 || last.Members[0].Service != "web" {
 		t.Errorf("told %+v", last)
 	}
+	b.postAdopted(rollout.Reading{Service: "web"}, nil)
+	if len(last.Readings) != 2 || last.Members != nil {
+		t.Errorf("told %+v of members that are the same again", last)
+	}
+	b.postAdopted(rollout.Reading{Service: "web"}, &members)
 	b.lose("web", []string{"web"}, errHidden)
 	if last.Readings != nil || last.Members != nil || last.Trouble == nil {
 		t.Errorf("told %+v of what cannot be read", last)
 	}
 	b.postAdopted(rollout.Reading{Service: "web"}, nil)
 	if len(last.Readings) != 2 || last.Members != nil || last.Trouble != nil {
-		t.Errorf("told %+v of members that are the same again", last)
+		t.Errorf("told %+v when it can be read again", last)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,13 +17,18 @@ import (
 // listen starts an instance that tells the digest once the gate is open.
 func listen(t *testing.T, id string, gate <-chan struct{}) rollout.Instance {
 	t.Helper()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return answering(t, id, func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-gate:
 			_, _ = w.Write([]byte("sha256:good"))
 		case <-r.Context().Done():
 		}
-	}))
+	})
+}
+
+func answering(t *testing.T, id string, handler http.HandlerFunc) rollout.Instance {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	at, ok := server.Listener.Addr().(*net.TCPAddr)
 	if !ok {
@@ -93,5 +99,33 @@ func TestDigests_AskTheOnesThatMatter(t *testing.T) {
 	moved.Port = b.Port
 	if _, known := d.of(moved, nil); known {
 		t.Error("what a told counts at another address")
+	}
+}
+
+// TestDigests_AskAnewOnceItPasses: what an instance says while it starts is not held against it.
+func TestDigests_AskAnewOnceItPasses(t *testing.T) {
+	t.Parallel()
+	var started atomic.Bool
+	a := answering(t, "a", func(w http.ResponseWriter, _ *http.Request) {
+		if !started.Load() {
+			http.Error(w, "starting", http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("sha256:good"))
+	})
+	d := newDigests(clockwork.NewFakeClock(), rollout.Adoption{DigestPath: "/digest"}, "sha256:good")
+	ctx, end := context.WithCancel(t.Context())
+	defer d.wait()
+	defer end()
+	d.ask(ctx, []asked{{a, false}})
+	d.await(ctx, []rollout.Instance{a})
+	if says, known := d.of(a, nil); says != "a does not tell what it runs: answered with status 503" || !known {
+		t.Errorf("while it starts: %q, known %v", says, known)
+	}
+	started.Store(true)
+	d.ask(ctx, []asked{{a, true}})
+	d.await(ctx, []rollout.Instance{a})
+	if says, known := d.of(a, nil); says != "" || !known {
+		t.Errorf("once it passes: %q, known %v", says, known)
 	}
 }
