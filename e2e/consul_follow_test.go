@@ -63,7 +63,9 @@ func TestProveConsulFollow(t *testing.T) {
 	s.rollback(two.number)
 	s.replace(one)
 	requests := s.judge(flows[0])
-	s.whileDead(one)
+	for i := range count(2, 20) {
+		s.whileDead(one, i%2 == 0)
+	}
 	s.whileAway(one)
 	s.whileNone(one)
 	requests += s.judge(flows[1])
@@ -293,12 +295,17 @@ func (s *followed) judge(flow *routertest.Traffic) int {
 	return v.Requests
 }
 
-// whileDead replaces an instance while the program is dead.
-func (s *followed) whileDead(b *build) {
+// whileDead replaces an instance while the program is dead, or is about to be told of it.
+func (s *followed) whileDead(b *build, before bool) {
 	s.Helper()
-	s.kill()
+	if before {
+		s.kill()
+	}
 	s.join(b)
 	end := s.leave(b, b.oldest())
+	if !before {
+		s.kill()
+	}
 	s.start("")
 	s.ready()
 	s.is("started again", b)
