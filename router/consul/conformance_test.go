@@ -10,6 +10,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/consul/api"
 
@@ -56,8 +57,9 @@ func exercise(t *testing.T, kind string, open func(consul.Options) router.Router
 		}
 		front := httptest.NewServer(c)
 		t.Cleanup(front.Close)
+		told := map[string]time.Time{}
 		again := func() router.Router {
-			return announcing{open(consul.Options{Router: "mesh", Node: "dc1", Client: client}), client}
+			return announcing{open(consul.Options{Router: "mesh", Node: "dc1", Client: client}), client, told}
 		}
 		f := routertest.Fixture{Router: again(), Address: front.Listener.Addr().String(), Lasting: true, Signpost: true, Undivided: kind == "undivided"}
 		if lasting {
@@ -126,14 +128,20 @@ func wipe(t testing.TB, client *api.Client) {
 type announcing struct {
 	router.Router
 	client *api.Client
+	told   map[string]time.Time // the members that it has, by generation: a registry is never late
 }
 
 func (a announcing) Stage(ctx context.Context, fence router.Fence, route rollout.Route, g rollout.Generation) error {
+	key := fmt.Sprintf("%s %d", route.Environment, g.Number)
+	if g.MembersAt.Before(a.told[key]) {
+		return a.Router.Stage(ctx, fence, route, g)
+	}
+	a.told[key] = g.MembersAt
 	for _, group := range g.Groups {
+		if !rollout.ValidName(route.Environment) || !rollout.ValidName(group.Service) {
+			continue // what it says to such names is the driver's alone
+		}
 		for i, in := range group.Instances {
-			if !rollout.ValidName(route.Environment) || !rollout.ValidName(group.Service) {
-				break // what it says to such names is the driver's alone
-			}
 			_, err := a.client.Catalog().Register(&api.CatalogRegistration{Node: "outside", Address: "127.0.0.1", Service: &api.AgentService{
 				ID: fmt.Sprintf("%s-%s-%d-%d", route.Environment, group.Service, g.Number, i), Service: rollout.CatalogName(route.Environment, group.Service),
 				Address: in.Address, Port: in.Port,
@@ -143,8 +151,25 @@ func (a announcing) Stage(ctx context.Context, fence router.Fence, route rollout
 				return err
 			}
 		}
+		if err := a.withdraw(ctx, route.Environment, group, g.Number); err != nil {
+			return err
+		}
 	}
 	return a.Router.Stage(ctx, fence, route, g)
+}
+
+// withdraw takes out of the catalog what the generation has no more.
+func (a announcing) withdraw(ctx context.Context, environment string, group rollout.Group, number int) error {
+	for i := len(group.Instances); ; i++ {
+		id := fmt.Sprintf("%s-%s-%d-%d", environment, group.Service, number, i)
+		found, _, err := a.client.Catalog().NodeServiceList("outside", (&api.QueryOptions{Filter: fmt.Sprintf("ID == %q", id)}).WithContext(ctx))
+		if err != nil || found == nil || len(found.Services) == 0 {
+			return err
+		}
+		if _, err := a.client.Catalog().Deregister(&api.CatalogDeregistration{Node: "outside", ServiceID: id}, (&api.WriteOptions{}).WithContext(ctx)); err != nil {
+			return err
+		}
+	}
 }
 
 // crossing is the proxy: it carries each request to where Consul says.

@@ -2,6 +2,7 @@ package consul
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -41,6 +42,7 @@ type known struct {
 	held
 	index  uint64 // of the route's key; 0 where there is none
 	there  bool
+	value  []byte         // of the route's key
 	staged map[int]kept   // that are as we wrote them
 	pairs  map[int]uint64 // the index of every staged generation, damaged or not
 }
@@ -53,7 +55,7 @@ func (p *Pointer) read(ctx context.Context, environment string) (known, error) {
 	}
 	for _, pair := range all {
 		if pair.Key == RouteKey(environment) {
-			k.held, k.index, k.there = heldByKey(pair.Key, pair.Value), pair.ModifyIndex, true
+			k.held, k.index, k.there, k.value = heldByKey(pair.Key, pair.Value), pair.ModifyIndex, true, pair.Value
 			continue
 		}
 		digits, _ := strings.CutPrefix(pair.Key, folder(environment)+"generations/")
@@ -92,13 +94,14 @@ func again(what string, try func() (won bool, err error)) error {
 	return fmt.Errorf("write %s in Consul: %w", what, errRaced)
 }
 
-// Stage keeps the addresses of the generation in a key of its own, from which a switch publishes them.
+// Stage keeps the addresses of the generation in a key of its own, from which a switch publishes them. Where it has
+// weight, other members are published at once, at the same revision.
 func (p *Pointer) Stage(ctx context.Context, fence router.Fence, route rollout.Route, generation rollout.Generation) error {
 	if _, err := places(route, generation); err != nil {
 		return err
 	}
-	n, want := generation.Number, keep(generation)
-	return again(stagedKey(route.Environment, n), func() (bool, error) {
+	n, members := generation.Number, router.MembersOf(fence, generation)
+	err := again(stagedKey(route.Environment, n), func() (bool, error) {
 		k, err := p.read(ctx, route.Environment)
 		if err != nil {
 			return false, err
@@ -106,7 +109,14 @@ func (p *Pointer) Stage(ctx context.Context, fence router.Fence, route rollout.R
 		if err := k.refuses(fence); err != nil {
 			return false, err
 		}
+		want := keep(generation, members)
 		if old, ok := k.staged[n]; ok {
+			if _, err := old.members().Take(members); err != nil {
+				return false, fmt.Errorf("generation %d of environment %s: %w", n, route.Environment, err)
+			}
+			if old.MembersAt.Equal(want.MembersAt) {
+				want.MembersRevision = old.MembersRevision
+			}
 			if string(old.encode()) == string(want.encode()) {
 				return true, nil
 			}
@@ -115,6 +125,38 @@ func (p *Pointer) Stage(ctx context.Context, fence router.Fence, route rollout.R
 			}
 		}
 		return p.set(ctx, stagedKey(route.Environment, n), want.encode(), k.pairs[n])
+	})
+	if err != nil {
+		return err
+	}
+	return p.republish(ctx, fence, route.Environment, n)
+}
+
+// republish gives the route that is published the present instances of a generation, as its own key has them by now. It
+// is written last, by compare and set on a read of both: whoever was overtaken between the two reads both anew, so that
+// what is published is never older than what is staged. A route that was edited by hand is left for a switch to mend.
+func (p *Pointer) republish(ctx context.Context, fence router.Fence, environment string, n int) error {
+	return again(RouteKey(environment), func() (bool, error) {
+		k, err := p.read(ctx, environment)
+		if err != nil {
+			return false, err
+		}
+		staged, ok := k.staged[n]
+		if !ok || !k.weights.Carries(n) || k.edited != "" {
+			return true, nil
+		}
+		if err := k.refuses(fence); err != nil {
+			return false, err
+		}
+		var route Published
+		if err := json.Unmarshal(k.value, &route); err != nil {
+			return false, fmt.Errorf("key %s: %w", RouteKey(environment), err)
+		}
+		next := route.with(staged).encode()
+		if string(next) == string(k.value) {
+			return true, nil
+		}
+		return p.set(ctx, RouteKey(environment), next, k.index)
 	})
 }
 

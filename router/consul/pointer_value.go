@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
+	"time"
 
 	"viridian/rollout"
+	"viridian/router"
 )
 
 // Published is the route of an environment as the key <prefix>/route has it, in JSON. Its fields are what templates and
@@ -28,12 +31,14 @@ type Published struct {
 
 // PublishedGroup is one service of one generation that has a share of the traffic.
 type PublishedGroup struct {
-	Service    string              `json:"service"`
-	Name       string              `json:"name"`  // in Consul's catalog, where the group is registered there
-	Hosts      []string            `json:"hosts"` // that lead to the service
-	Generation int                 `json:"generation"`
-	Weight     int                 `json:"weight"` // in percent, of the whole group
-	Instances  []PublishedInstance `json:"instances"`
+	Service    string   `json:"service"`
+	Name       string   `json:"name"`  // in Consul's catalog, where the group is registered there
+	Hosts      []string `json:"hosts"` // that lead to the service
+	Generation int      `json:"generation"`
+	Weight     int      `json:"weight"` // in percent, of the whole group
+	// MembersAt is since when the instances are these, where they come and go: then they change at one revision.
+	MembersAt time.Time           `json:"members_at,omitzero"`
+	Instances []PublishedInstance `json:"instances"`
 }
 
 // PublishedInstance is where one instance is.
@@ -49,11 +54,21 @@ type kept struct {
 	Generation int                            `json:"generation"`
 	Groups     map[string][]PublishedInstance `json:"groups"`          // by service
 	Names      map[string]string              `json:"names,omitempty"` // in Consul's catalog, of services that were adopted there
-	Sum        string                         `json:"sum"`
+	// Of a generation that is followed: since when it has these instances, and the revision that who said so knew.
+	MembersAt       time.Time `json:"members_at,omitzero"`
+	MembersRevision int64     `json:"members_revision,omitempty"`
+	Sum             string    `json:"sum"`
 }
 
-func keep(g rollout.Generation) kept {
+func (k kept) members() router.Members {
+	return router.Members{At: k.MembersAt, Revision: k.MembersRevision}
+}
+
+func keep(g rollout.Generation, members router.Members) kept {
 	k := kept{Generation: g.Number, Groups: map[string][]PublishedInstance{}}
+	if !members.IsZero() {
+		k.MembersAt, k.MembersRevision = members.At, members.Revision
+	}
 	for _, group := range g.Groups {
 		if a, ok := g.Adopts[group.Service]; ok {
 			if k.Names == nil {
@@ -112,8 +127,20 @@ func publish(route rollout.Route, staged map[int]kept) Published {
 		for _, n := range route.Weights.Numbers() {
 			if instances := staged[n].Groups[svc.Name]; len(instances) > 0 {
 				p.Groups = append(p.Groups, PublishedGroup{Service: svc.Name, Name: cmp.Or(staged[n].Names[svc.Name], rollout.CatalogName(route.Environment, svc.Name)),
-					Hosts: append([]string{}, svc.Hosts...), Generation: n, Weight: route.Weights[n], Instances: instances})
+					Hosts: append([]string{}, svc.Hosts...), Generation: n, Weight: route.Weights[n], MembersAt: staged[n].MembersAt, Instances: instances})
 			}
+		}
+	}
+	return p
+}
+
+// with is the route with the present instances of a staged generation; of services that it has no share in, nothing is
+// published.
+func (p Published) with(k kept) Published {
+	p.Groups = slices.Clone(p.Groups)
+	for i, group := range p.Groups {
+		if instances := k.Groups[group.Service]; group.Generation == k.Generation && len(instances) > 0 {
+			p.Groups[i].Instances, p.Groups[i].MembersAt = instances, k.MembersAt
 		}
 	}
 	return p
