@@ -19,6 +19,7 @@ func TestProveMeshRestored(t *testing.T) {
 	r.start("")
 	r.ready()
 	s := &followed{meshShop: l.shop(r, "shop", "mesh", "kv"), nodes: 2}
+	s.shop.size = 3
 	p := &restoration{shop: s.shop, replicas: []*replica{r}}
 	one := s.follow("1812")
 	for range 3 {
@@ -37,6 +38,7 @@ func TestProveMeshRestored(t *testing.T) {
 		two := s.candidate()
 		s.promote(two)
 		s.rollback(two)
+		s.validate(two)
 		held := s.promote(two).Revision
 		s.replace(one) // of a standby
 		restored := time.Now()

@@ -46,6 +46,19 @@ func (e Environment) Lacks(r Receipt) bool {
 		r.Newest > e.LastNumber
 }
 
+// Confirmed says whether every node was seen at the last route that a recover has put above it, or above that; the revision
+// tells one recover from another, 0 for none. Until then a node may serve what this database does not know.
+func (e Environment) Confirmed() (recovered int64, ok bool) {
+	recovered = e.mending().Recovered
+	_, ahead := e.lost()
+	for _, n := range e.Nodes {
+		if r, known := e.Receipt(n); recovered > 0 && (!known || r.Revision < recovered) {
+			ahead = true
+		}
+	}
+	return recovered, !ahead
+}
+
 // sighted tells of a node that is ahead of the database, once for each finding; old is the receipt before, if any.
 func (c *change) sighted(r, old Receipt) {
 	r = c.e.credible(r)

@@ -31,7 +31,7 @@ type tenure struct {
 	// attendants see to the nodes of the environment's fleets.
 	attendants map[nodeKey]*attendant
 	warned     map[string]bool
-	swept      int64 // the version of the spec under which registries are swept
+	swept      sweeping // how registries were swept last
 	endSweep   context.CancelFunc
 	looking    bool              // a look for instances to adopt is due
 	changed    map[int]time.Time // when the members of a generation were changed last
