@@ -909,7 +909,7 @@ type Generation struct {
 	// Promote It will be promoted by itself when it is ready and nothing blocks it.
 	Promote bool `json:"promote"`
 
-	// Reason Why it is in this state, for people.
+	// Reason Why it is in this state, or what it waits for, for people.
 	Reason string `json:"reason"`
 
 	// State `registered` → `validating` → `ready` → (`shifting` →) `live` → `standby` → `retiring` → `retired`; on the way it

@@ -20,7 +20,7 @@ func TestProveMeshRestored(t *testing.T) {
 	r.ready()
 	s := &followed{meshShop: l.shop(r, "shop", "mesh", "kv"), nodes: 2}
 	s.shop.size = 3
-	p := &restoration{shop: s.shop, replicas: []*replica{r}}
+	p := &restoration{shop: s.shop, replicas: []*replica{r}, nodes: 2}
 	one := s.follow("1812")
 	for range 3 {
 		s.join(one)

@@ -60,12 +60,8 @@ func (e Environment) stateBlock(g Generation, now time.Time) *Refusal {
 		return e.refuse(GenerationNotReady, "register a new generation; what ran is never used again",
 			"generation %d is %s", n, g.State)
 	}
-	why := e.stagingBlock(g, now)
-	if g.State == Validating {
-		why = e.validationBlock(g, now)
-	}
 	return e.refuse(GenerationNotReady, fmt.Sprintf("wait until GET /v1/environments/%s/generations/%d shows it ready", e.Name, n),
-		"generation %d is %s%s", n, g.State, withDetail(why))
+		"generation %d is %s%s", n, g.State, withDetail(e.WaitsFor(g, now)))
 }
 
 // missingGroup refuses a generation that has no group for a service, which the spec may have got since.

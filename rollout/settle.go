@@ -164,6 +164,17 @@ func (c *change) settleVerdict(g Generation) {
 	})
 }
 
+// WaitsFor says what keeps a registered or validating generation from going on, for people; empty for any other.
+func (e Environment) WaitsFor(g Generation, now time.Time) string {
+	switch g.State {
+	case Registered:
+		return e.stagingBlock(g, now)
+	case Validating:
+		return e.validationBlock(g, now)
+	}
+	return ""
+}
+
 // validationBlock says what keeps a validating generation from being ready; empty when nothing does.
 func (e Environment) validationBlock(g Generation, now time.Time) string {
 	if why := e.stagingBlock(g, now); why != "" {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -115,7 +116,7 @@ func (s *server) generationAfter(ctx context.Context, e rollout.Environment, num
 func generationOf(e rollout.Environment, g rollout.Generation, now time.Time) api.Generation {
 	out := api.Generation{
 		Environment: g.Environment, Number: g.Number, Version: g.Version, Artifact: artifactOf(g.Artifact), Groups: groupsOf(g.Groups),
-		Metadata: api.Labels{}, State: api.GenerationState(g.State), Reason: g.Reason, Colour: api.Colour(g.Colour), Promote: g.Promote,
+		Metadata: api.Labels{}, State: api.GenerationState(g.State), Reason: cmp.Or(g.Reason, e.WaitsFor(g, now)), Colour: api.Colour(g.Colour), Promote: g.Promote,
 		CreatedAt: g.CreatedAt, CreatedBy: g.CreatedBy, StateChangedAt: g.StateChangedAt, Health: healthOf(e, g.Number),
 		Validation: validationOf(e, g.Checked), Blocked: []api.Blocker{},
 	}

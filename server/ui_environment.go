@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -93,6 +94,7 @@ func (v viewed) generation(g rollout.Generation) web.Generation {
 	if until, ends := v.e.KeptUntil(g); ends {
 		out.KeepUntil = &until
 	}
+	out.Reason = cmp.Or(g.Reason, v.e.WaitsFor(g, v.now))
 	out.Actions = web.GenerationActions{Promote: offered(v.actions.Promote, g.Number), Rollback: offered(v.actions.RollbackTo, g.Number),
 		Validate: offered(v.actions.Validate, g.Number), Retire: offered(v.actions.Retire, g.Number), Keep: offered(v.actions.Keep, g.Number)}
 	if g.Number == v.e.Previous {
