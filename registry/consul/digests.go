@@ -26,7 +26,7 @@ type digests struct {
 	news  chan struct{} // holds one signal: something was told
 
 	asking sync.WaitGroup
-	open   map[string]question // by where they go to; of the one who calls ask
+	open   map[string]*question // by where they go to; of the one who calls ask
 
 	mu   sync.Mutex
 	told map[string]told // likewise
@@ -39,7 +39,7 @@ type told struct {
 }
 
 func newDigests(clock clockwork.Clock, a rollout.Adoption, want string) *digests {
-	return &digests{clock: clock, a: a, want: want, news: make(chan struct{}, 1), open: map[string]question{}, told: map[string]told{}}
+	return &digests{clock: clock, a: a, want: want, news: make(chan struct{}, 1), open: map[string]*question{}, told: map[string]told{}}
 }
 
 // target names an instance at an address: a newcomer at another one has yet to tell what it runs.

@@ -39,18 +39,15 @@ func (d *digests) ask(ctx context.Context, these []asked) {
 	for _, in := range these {
 		at := target(in.Instance)
 		wanted[at] = true
-		q, open := d.open[at]
-		if open && in.passing && !q.passing && !d.runs(at) {
+		if q, open := d.open[at]; open {
+			if began := in.passing && !q.passing; !began || d.runs(at) {
+				q.passing = in.passing
+				continue
+			}
 			d.forget(at)
-			open = false
-		}
-		if open {
-			q.passing = in.passing
-			d.open[at] = q
-			continue
 		}
 		each, end := context.WithCancel(ctx)
-		d.open[at] = question{end: end, passing: in.passing}
+		d.open[at] = &question{end: end, passing: in.passing}
 		d.asking.Go(func() { d.repeat(each, in.Instance) })
 	}
 	for at := range d.open {
