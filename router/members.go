@@ -23,11 +23,15 @@ func MembersOf(fence Fence, g rollout.Generation) Members {
 func (m Members) IsZero() bool { return m.At.IsZero() }
 
 // Take says whether other members take the place of those that are held as a later state of the same generation: then
-// nobody who stays is to be disturbed. It is ErrStale when they are of an earlier time, unless their writer knows a
-// higher revision: then the database was restored since, and what is held was lost.
-func (m Members) Take(next Members) (later bool, err error) {
+// nobody who stays is to be disturbed. Serving is the revision of the route on the node. It is ErrStale when the others
+// are of an earlier time, unless their writer knows a revision above that and that of who brought those that are held:
+// then the database was restored since, and these were lost. Groups that are not followed are not members of another
+// time: they are what a restored database gave the number to.
+func (m Members) Take(next Members, serving int64) (later bool, err error) {
 	switch {
-	case next.At.Before(m.At) && next.Revision <= m.Revision:
+	case next.IsZero():
+		return false, nil
+	case next.At.Before(m.At) && next.Revision <= max(m.Revision, serving):
 		return false, fmt.Errorf("its members of %s come after those of %s: %w", stamp(next.At), stamp(m.At), ErrStale)
 	case m.At.IsZero():
 		return false, nil

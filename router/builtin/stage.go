@@ -46,7 +46,7 @@ func (r *Router) stageLocked(env *environment, fence router.Fence, route rollout
 		r.publish(env)
 		return nil
 	}
-	later, err := known.members.Take(members)
+	later, err := known.members.Take(members, env.route.Revision)
 	if err != nil {
 		return fmt.Errorf("generation %d of environment %s: %w", g.Number, env.name, err)
 	}

@@ -111,7 +111,7 @@ func (p *Pointer) Stage(ctx context.Context, fence router.Fence, route rollout.R
 		}
 		want := keep(generation, members)
 		if old, ok := k.staged[n]; ok {
-			if _, err := old.members().Take(members); err != nil {
+			if _, err := old.members().Take(members, k.Revision); err != nil {
 				return false, fmt.Errorf("generation %d of environment %s: %w", n, route.Environment, err)
 			}
 			if old.MembersAt.Equal(want.MembersAt) {

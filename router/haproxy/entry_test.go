@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -25,6 +26,10 @@ var entries = rapid.Custom(func(t *rapid.T) entry {
 			used++
 			s.generation, s.sum = i+10, sum(fmt.Sprint(i))
 			s.state = rapid.SampledFrom([]slotState{slotFilling, slotStaged, slotLeaving}).Draw(t, "state")
+			if rapid.Bool().Draw(t, "followed") {
+				s.members = router.Members{At: time.UnixMicro(int64(number.Draw(t, "members"))).UTC(), Revision: int64(number.Draw(t, "by"))}
+				s.changing = int64(number.Draw(t, "changing"))
+			}
 		}
 		e.slots = append(e.slots, s)
 	}

@@ -52,12 +52,16 @@ func (n *Node) start(ctx context.Context, name string, srv server, target netip.
 	return nil
 }
 
-// repair makes the server right while requests may be on it.
+// repair makes the server right while requests may be on it. Where it was before, a check may have failed: it is taken for
+// up until one fails here.
 func (n *Node) repair(ctx context.Context, name string, srv server, target netip.AddrPort) error {
 	if err := n.move(ctx, name, srv, target); err != nil {
 		return err
 	}
-	return n.runtime.do(ctx, "set", "server", name, "state", "ready")
+	if err := n.runtime.do(ctx, "set", "server", name, "state", "ready"); err != nil {
+		return err
+	}
+	return n.runtime.do(ctx, "set", "server", name, "health", "up")
 }
 
 // move gives the server its address, and takes back what else a hand may have changed of it. HAProxy closes the idle

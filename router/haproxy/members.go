@@ -161,17 +161,11 @@ func (s *staging) changeService(ctx context.Context, v view, service string) err
 		if !wanted || (srv.at(target) && srv.ready()) {
 			continue
 		}
-		server := backend + "/" + srv.name
-		if !atOnce {
-			if err := s.start(ctx, server, srv, target); err != nil {
-				return err
-			}
-			continue
+		let := s.start
+		if atOnce {
+			let = s.repair
 		}
-		if err := s.repair(ctx, server, srv, target); err != nil {
-			return err
-		}
-		if err := s.runtime.do(ctx, "set", "server", server, "health", "up"); err != nil {
+		if err := let(ctx, backend+"/"+srv.name, srv, target); err != nil {
 			return err
 		}
 	}

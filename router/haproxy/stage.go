@@ -60,7 +60,7 @@ func (s *staging) claim(ctx context.Context, v view, e entry, f router.Fence) (e
 	}
 	name := s.route.Environment
 	held, known := e.of(s.wanted.generation)
-	later, err := held.members.Take(s.members)
+	later, err := held.members.Take(s.members, e.revision)
 	if err != nil {
 		return e, err
 	}
@@ -83,25 +83,33 @@ func (s *staging) claim(ctx context.Context, v view, e entry, f router.Fence) (e
 	case e.carries(held) && held.sum != s.placement.sum() && !s.route.Weights.Carries(held.generation):
 		return e, fmt.Errorf("it serves here from other instances: %w", router.ErrInUse)
 	}
+	s.slot = s.next(v, e, held, known, later)
+	s.remember(name, s.slot, s.placement)
+	e.mark = f
+	e, s.sites = e.with(s.slot).adopt(s.route)
+	return e, nil
+}
+
+// next is what becomes of the generation's slot.
+func (s *staging) next(v view, e entry, held slot, known, later bool) slot {
 	same := held.sum == s.placement.sum()
 	s.serves = known && held.state == slotStaged && (e.carries(held) || s.route.Weights.Carries(held.generation))
-	change := known && held.state == slotStaged && (held.isChanging() || (later && !same))
+	change := known && held.state == slotStaged && !s.members.IsZero() && (held.isChanging() || (later && !same))
 	s.atOnce = s.serves && !change
 	switch {
-	case change && !(held.isChanging() && same):
+	case !change:
+		held.changing = 0
+	case !held.isChanging() || !same:
 		held.changing = v.now
-	case !change && known && !s.atOnce && (held.state == slotLeaving || !v.usable(name, held.number, s.placement)):
-		held.state, held.since, held.changing = slotFilling, v.now, 0
+	}
+	if known && !change && !s.atOnce && (held.state == slotLeaving || !v.usable(s.route.Environment, held.number, s.placement)) {
+		held.state, held.since = slotFilling, v.now
 	}
 	if !known || !held.members.At.Equal(s.members.At) {
 		held.members = s.members
 	}
 	held.generation, held.sum = s.placement.generation, s.placement.sum()
-	s.slot = held
-	s.remember(name, held, s.placement)
-	e.mark = f
-	e, s.sites = e.with(held).adopt(s.route)
-	return e, nil
+	return held
 }
 
 // fitting lists the slots whose backends have enough servers.

@@ -258,3 +258,25 @@ func TestStage_LosesItsSlot(t *testing.T) {
 	l.apply(1, all(5))
 	l.serves("", http.StatusOK)
 }
+
+// TestStage_MendsAtOnce: what a hand moved and a check then found down serves again as soon as it is back, since it was
+// checked before, and there is nobody else.
+func TestStage_MendsAtOnce(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(h *haproxy, c *Config) {
+		httpHealth(h, c)
+		c.Environments[0].Spec.Services[0].Health.HealthyAfter = 30 // 3 s
+	})
+	l.spec.Services[0].Service = l.Environments[0].Spec.Services[0]
+	p := newPatient(t, 1, true)
+	if err := l.tryStage(0, at(1, p.Instance)); err != nil {
+		t.Fatal(err)
+	}
+	l.apply(1, all(1))
+	l.say("set server viridian.shop.web.1/s1 addr 127.0.0.1 port 9")
+	eventually(t, "it is down", func() bool { s, _ := l.haproxy.ask(shopHost, "/"); return s == 503 })
+	if err := l.Stage(l.ctx, router.Fence{Revision: 1}, l.route(1, all(1)), at(1, p.Instance)); err != nil {
+		t.Fatal(err)
+	}
+	l.serves("1", http.StatusOK)
+}
