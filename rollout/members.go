@@ -31,7 +31,12 @@ type MembersSeen struct {
 // places, a newcomer takes that of one that left, and the last ones fill what is left over: so that a load balancer
 // moves as few as possible. taken has, by [Instance.Target], whose the instances are that another generation has. What
 // cannot join is left out, and told by service; a group never becomes empty.
-func NextMembers(all, now []Group, taken map[string]string) (changed MembersSeen, leftOut map[string][]string) {
+//
+// Where most of a group are gone at once, a registry may have lost them, and not the group: those that are gone stay until
+// as many are there as the group had then. losses has that number by service, more are what it is afterwards; a nil map
+// is for who has lost patience.
+func NextMembers(all, now []Group, taken map[string]string, losses map[string]int) (changed MembersSeen, leftOut map[string][]string, more map[string]int) {
+	more = map[string]int{}
 	leftOut = map[string][]string{}
 	places := map[string]bool{}
 	for _, group := range all {
@@ -61,17 +66,29 @@ func NextMembers(all, now []Group, taken map[string]string) (changed MembersSeen
 			}
 			return why != ""
 		})
-		if len(left)+len(joined) == 0 || len(left) == len(group.Instances) && len(joined) == 0 {
-			for _, in := range left { // nobody is there: they are kept
+		there := len(group.Instances) - len(left) + len(joined)
+		size, lost := losses[group.Service]
+		if !lost && len(left) > there {
+			size, lost = len(group.Instances), losses != nil
+		}
+		if lost = lost && there < size && len(left) > 0; lost {
+			more[group.Service] = size
+		}
+		if there == 0 || lost {
+			left = slices.DeleteFunc(left, func(in Instance) bool { // all but those whose place or name another has
+				stays := !places[in.Target()] && !stay[in.ID]
 				places[in.Target()] = true
-			}
+				return stays
+			})
+		}
+		if len(left)+len(joined) == 0 {
 			continue
 		}
 		next := group
 		next.Instances = arrange(group.Instances, left, joined)
 		changed.Was, changed.Now = append(changed.Was, group), append(changed.Now, next)
 	}
-	return changed, leftOut
+	return changed, leftOut, more
 }
 
 // compareMembers says whose ids stay, who left, and who is new.

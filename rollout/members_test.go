@@ -44,7 +44,7 @@ func TestNextMembers(t *testing.T) {
 		{"abc", "", ""}, // never empty
 	} {
 		all := []Group{{Service: "api", Instances: many("XYZ")}, {Service: "web", Instances: many(c.was)}}
-		changed, left := NextMembers(all, []Group{{Service: "web", Instances: many(c.now)}}, nil)
+		changed, left, _ := NextMembers(all, []Group{{Service: "web", Instances: many(c.now)}}, nil, nil)
 		got := ""
 		for i, group := range changed.Now {
 			got += letters(group.Instances)
@@ -55,6 +55,51 @@ func TestNextMembers(t *testing.T) {
 		if got != c.want || len(left) > 0 {
 			t.Errorf("%s to %s: %s, want %s; left out %v", c.was, c.now, got, c.want, left)
 		}
+	}
+}
+
+// Most of a group gone at once stay until as many are there as it had then, or until patience is lost.
+func TestNextMembers_WithPatience(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		was    string
+		losses int
+		now    string
+		want   string
+		more   int
+	}{
+		{"abc", 0, "", "", 3},
+		{"abc", 0, "a", "", 3},
+		{"abc", 3, "ab", "", 3},
+		{"abc", 0, "ab", "ab", 0},
+		{"abcd", 0, "ab", "ab", 0},
+		{"abcd", 0, "ax", "abcdx", 4},
+		{"abc", 0, "x", "abcx", 3},
+		{"abcx", 3, "xy", "abcxy", 3},
+		{"abcxy", 3, "xyz", "zyx", 0},
+		{"abcx", 3, "abx", "abx", 0},
+		{"abc", 0, "xyz", "xyz", 0},
+	} {
+		all := []Group{{Service: "web", Instances: many(c.was)}}
+		losses := map[string]int{}
+		if c.losses > 0 {
+			losses["web"] = c.losses
+		}
+		changed, _, more := NextMembers(all, []Group{{Service: "web", Instances: many(c.now)}}, nil, losses)
+		got := ""
+		for _, group := range changed.Now {
+			got += letters(group.Instances)
+		}
+		if got != c.want || more["web"] != c.more {
+			t.Errorf("%s to %s: %s, losses %v; want %s, %d", c.was, c.now, got, more, c.want, c.more)
+		}
+	}
+	moved := many("a") // one is at another place, and another one is where b was
+	moved[0].Port = 1
+	moved = append(moved, Instance{ID: "x", Address: "10.0.0.1", Port: 'b'})
+	changed, _, more := NextMembers([]Group{{Service: "web", Instances: many("abcdef")}}, []Group{{Service: "web", Instances: moved}}, nil, map[string]int{})
+	if got := changed.Now[0].Instances; more["web"] != 6 || letters(got) != "axcdef" || got[0].Port != 1 || got[1].Port != 'b' {
+		t.Errorf("with some that took the place of others: %v", got)
 	}
 }
 
@@ -77,7 +122,7 @@ func TestNextMembers_Any(t *testing.T) {
 			continue
 		}
 		all := []Group{{Service: "web", Instances: many(was)}}
-		changed, _ := NextMembers(all, []Group{{Service: "web", Instances: many(now)}}, nil)
+		changed, _, _ := NextMembers(all, []Group{{Service: "web", Instances: many(now)}}, nil, nil)
 		if letters(all[0].Instances) != was {
 			t.Fatalf("%s to %s changed what was given", was, now)
 		}
@@ -116,7 +161,7 @@ func TestNextMembers_LeavesOut(t *testing.T) {
 		Instance{ID: "a", Address: "10.0.0.1", Port: 2},
 		Instance{ID: "g", Address: "10.0.0.1", Port: 'd'},
 		Instance{ID: "h", Address: "10.0.0.1", Port: 'c'}) // where c was
-	changed, left := NextMembers(all, []Group{{Service: "web", Instances: now}}, map[string]string{many("e")[0].Target(): "generation 7 of environment blog"})
+	changed, left, _ := NextMembers(all, []Group{{Service: "web", Instances: now}}, map[string]string{many("e")[0].Target(): "generation 7 of environment blog"}, nil)
 	if got := letters(changed.Now[0].Instances); got != "abdh" {
 		t.Errorf("members are %s", got)
 	}
@@ -135,7 +180,7 @@ func TestNextMembers_LeavesOut(t *testing.T) {
 	for i := range maxAdopted + 1 {
 		crowd = append(crowd, Instance{ID: fmt.Sprint("i", i), Address: "10.0.0.2", Port: i + 1})
 	}
-	changed, left = NextMembers(all, []Group{{Service: "web", Instances: crowd}}, nil)
+	changed, left, _ = NextMembers(all, []Group{{Service: "web", Instances: crowd}}, nil, nil)
 	if n := len(changed.Now[0].Instances); n != maxAdopted || len(left["web"]) != 1 || !strings.Contains(left["web"][0], "one too many") {
 		t.Errorf("%d members; left out %v", n, left)
 	}

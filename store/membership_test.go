@@ -41,7 +41,7 @@ func (w *world) following(name, address string) (number int) {
 func (w *world) become(name string, number int, members []rollout.Instance) error {
 	g := must(w.Generation(w.Context(), name, number))
 	now := []rollout.Group{{Service: "web", Instances: members}}
-	seen, _ := rollout.NextMembers(g.Groups, now, nil)
+	seen, _, _ := rollout.NextMembers(g.Groups, now, nil, nil)
 	seen.Generation, seen.Since = number, g.MembersAt
 	_, err := w.Record(w.Context(), name, 0, rollout.Facts{Members: []rollout.MembersSeen{seen}})
 	return err

@@ -40,15 +40,15 @@ func (t *tenure) followMembers(e rollout.Environment) (rollout.Environment, erro
 	return e, nil
 }
 
-// following are the watches that saw other members, or had told of some that cannot join.
+// following are the watches that saw other members, or had told of some that cannot join or were lost.
 func (t *tenure) following() map[int]*watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	out := maps.Clone(t.watches)
-	maps.DeleteFunc(out, func(_ int, w *watch) bool {
+	maps.DeleteFunc(out, func(number int, w *watch) bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return w.members == nil && w.leftOut == nil
+		return w.members == nil && w.leftOut == nil && t.lost[number].sizes == nil
 	})
 	return out
 }
@@ -75,7 +75,8 @@ func (t *tenure) nextMembers(w *watch, g rollout.Generation, members []rollout.G
 			return rollout.MembersSeen{}, err
 		}
 	}
-	changed, leftOut := rollout.NextMembers(g.Groups, members, taken)
+	changed, leftOut, losses := rollout.NextMembers(g.Groups, members, taken, t.losses(g.Number))
+	t.setLosses(g.Number, losses)
 	changed.Generation, changed.Since = g.Number, g.MembersAt
 	if len(leftOut) == 0 {
 		leftOut = nil
@@ -85,6 +86,43 @@ func (t *tenure) nextMembers(w *watch, g rollout.Generation, members []rollout.G
 	w.pending = w.pending || (w.fresh && !maps.EqualFunc(w.leftOut, leftOut, slices.Equal))
 	w.leftOut = leftOut
 	return changed, nil
+}
+
+// lossPatience is how long most of a group may be gone before they are let go: time for those that register themselves
+// to be back in a registry that came back empty.
+const lossPatience = time.Minute
+
+// loss is what groups of a generation have lost, see [rollout.NextMembers].
+type loss struct {
+	since time.Time
+	sizes map[string]int
+}
+
+// losses are those of the generation, nil when they have lasted for too long.
+func (t *tenure) losses(number int) map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch l, known := t.lost[number]; {
+	case !known:
+		return map[string]int{}
+	case t.w.Clock.Since(l.since) < lossPatience:
+		return l.sizes
+	}
+	return nil
+}
+
+func (t *tenure) setLosses(number int, sizes map[string]int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	l, known := t.lost[number]
+	switch {
+	case len(sizes) == 0:
+		delete(t.lost, number)
+	case known:
+		t.lost[number] = loss{l.since, sizes}
+	default:
+		t.lost[number] = loss{t.w.Clock.Now(), sizes}
+	}
 }
 
 // tooSoon says whether the members of the generation were changed just now.

@@ -128,7 +128,7 @@ func TestMembers_ComeToNodes(t *testing.T) {
 		r, team := follow(t)
 		defer r.stop()
 		revision := r.environment().Revision
-		for i, c := range []struct{ now, want string }{{"abcd", "abcd"}, {"bcde", "ebcd"}, {"xyz", "xyz"}, {"z", "z"}} {
+		for i, c := range []struct{ now, want string }{{"abcd", "abcd"}, {"bcde", "ebcd"}, {"wxyz", "wxyz"}, {"yz", "zy"}, {"z", "z"}} {
 			team.become(c.now, false)
 			within(t, 5*time.Second, "the node has "+c.want, func() bool { return r.members() == c.want })
 			within(t, 5*time.Second, "the node counts as staged", func() bool {
@@ -143,7 +143,7 @@ func TestMembers_ComeToNodes(t *testing.T) {
 			team.become("", away)
 			<-time.After(10 * time.Second)
 			synctest.Wait()
-			if r.members() != "z" || len(r.told(rollout.EventGenerationMembers)) != 4 {
+			if r.members() != "z" || len(r.told(rollout.EventGenerationMembers)) != 5 {
 				t.Errorf("members are %s", r.members())
 			}
 		}
@@ -153,12 +153,42 @@ func TestMembers_ComeToNodes(t *testing.T) {
 			<-time.After(20 * time.Millisecond)
 		}
 		within(t, 5*time.Second, "the last change is there", func() bool { return sortedIDs(instancesOf(r.members())) == "tz" })
-		if n := len(r.told(rollout.EventGenerationMembers)) - 4; n > 2+int(time.Since(began)/membersPause) {
+		if n := len(r.told(rollout.EventGenerationMembers)) - 5; n > 2+int(time.Since(began)/membersPause) {
 			t.Errorf("%d changes in %s", n, time.Since(began))
 		}
 		if now := r.environment(); now.Revision != revision || r.state(1) != rollout.Live {
 			t.Errorf("revision %d, was %d; generation 1 is %s", now.Revision, revision, r.state(1))
 		}
+	})
+}
+
+// A registry that came back empty takes no member away while those that register themselves come back; what stays away is
+// let go.
+func TestMembers_OutliveAnEmptyRegistry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, team := follow(t)
+		defer r.stop()
+		team.become("abcdef", false)
+		within(t, 5*time.Second, "all are there", func() bool { return r.members() == "abcdef" })
+		for _, now := range []string{"", "c", "cd", "acd", "abcdef"} {
+			team.become(now, false)
+			<-time.After(20 * time.Second)
+			synctest.Wait()
+			if r.members() != "abcdef" {
+				t.Errorf("with %q back the members are %s", now, r.members())
+			}
+		}
+		if n := len(r.told(rollout.EventGenerationMembers)); n != 1 {
+			t.Errorf("%d changes", n)
+		}
+		team.become("b", false)
+		<-time.After(lossPatience - 5*time.Second)
+		synctest.Wait()
+		if r.members() != "abcdef" {
+			t.Errorf("before its time is over the members are %s", r.members())
+		}
+		within(t, 10*time.Second, "those that stay away are let go", func() bool { return r.members() == "b" })
 	})
 }
 

@@ -35,12 +35,13 @@ type tenure struct {
 	endSweep   context.CancelFunc
 	looking    bool              // a look for instances to adopt is due
 	changed    map[int]time.Time // when the members of a generation were changed last
+	lost       map[int]loss
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
 	ctx, cancel := context.WithCancel(parent)
 	t := &tenure{w: w, name: lease.Environment, term: lease.Term, ctx: ctx, end: cancel, trusted: trusted, watches: map[int]*watch{},
-		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}, changed: map[int]time.Time{}}
+		attendants: map[nodeKey]*attendant{}, warned: map[string]bool{}, changed: map[int]time.Time{}, lost: map[int]loss{}}
 	t.deadline = w.Clock.AfterFunc(trusted.Sub(w.Clock.Now()), cancel)
 	return t
 }

@@ -93,10 +93,13 @@ func (t *tenure) report(w *watch, number int, seen registry.Seen) {
 		text = seen.Trouble.Error()
 	}
 	w.mu.Lock()
-	news := !w.heard || w.trouble != text || (readings != nil && (seen.Members != nil || w.members != nil))
+	news := !w.heard || w.trouble != text || seen.Members != nil
+	if readings != nil || seen.Members != nil { // else they are not known just now
+		news = news || w.members != nil
+		w.members = seen.Members
+	}
 	w.heard, w.trouble = true, text
 	if readings != nil {
-		w.members = seen.Members
 		pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
 		w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
 		news = news || pending
