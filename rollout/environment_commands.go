@@ -25,8 +25,11 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 	if cmd.IfMatch != nil {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
+	if err := cmd.Spec.CheckCatalogNames(cmd.Name); err != nil {
+		return Transition{}, err
+	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
-		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided, Finders: e.Finders,
 	}.change(cmd.Actor, now)
 	c.t.SpecChanged = true
 	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
@@ -47,11 +50,18 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	if reflect.DeepEqual(e.Spec, cmd.Spec) {
 		return Transition{After: e}, nil
 	}
+	if err := cmd.Spec.CheckCatalogNames(e.Name); err != nil {
+		return Transition{}, err
+	}
 	wiring := !reflect.DeepEqual(e.Spec.Services, cmd.Spec.Services) || !reflect.DeepEqual(e.Spec.Routers, cmd.Spec.Routers) ||
 		e.Spec.Registry != cmd.Spec.Registry
 	if p := e.Promotion; p != nil && wiring {
 		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
 			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
+	}
+	if svc, generation := e.renamed(cmd.Spec); generation != 0 {
+		return Transition{}, e.refuse(Conflict, "keep the name: another one can be given while no generation is kept, or to an environment that is created anew",
+			"service %s is known as %s in the catalog, and generation %d has instances under that name", svc.Name, CatalogName(e.Name, svc), generation)
 	}
 	if n, generation := e.droppedNode(cmd.Spec); generation != 0 {
 		return Transition{}, e.refuse(Conflict, "keep the router, or retire what it knows first; nodes that are gone for good are taken out with DELETE /v1/routers/"+n.Router+"/nodes/{node}",

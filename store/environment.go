@@ -43,7 +43,7 @@ func (s *Store) queueAggregate(b *batch, a *aggregate, name string, lock bool, g
 	queueReceipts(b, a, name)
 	queueStagings(b, a, name)
 	queueReadings(b, a, name)
-	a.Timing, a.Required, a.Undivided = s.timing, s.required, s.undivided
+	a.Timing, a.Required, a.Undivided, a.Finders = s.timing, s.required, s.undivided, s.finders
 }
 
 // Environment loads the aggregate without locking it, with the database's time. A deleted environment is loaded too;
