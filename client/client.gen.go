@@ -798,7 +798,7 @@ type EnvironmentSpec struct {
 	Promotion *PromotionSpec `json:"promotion,omitempty"`
 
 	// Registry Where groups are announced and their health is known. `static`: nowhere else; Viridian asks the instances.
-	// `consul`: in the Consul that the installation is configured with, as service `<environment>-<service>`.
+	// `consul`: in the Consul that the installation is configured with, as service `<environment>-<service>`, or its `catalog_name`.
 	Registry *string `json:"registry,omitempty"`
 
 	// Requires Where the same artifact must have been live before, and for how long. Not built in this version.
