@@ -170,9 +170,19 @@ func (s *teamShop) refusals() {
 	other := s.spec
 	other.Services = slices.Clone(other.Services)
 	other.Services[0].CatalogName = ptr("www")
-	res, err := s.client.PutEnvironmentWithResponse(s.Context(), s.name, nil, other)
-	if err != nil || res.StatusCode() != http.StatusConflict || !strings.Contains(body(res), "is known as web in the catalog") {
-		s.Errorf("another name: %v %s", err, body(res))
+	second := s.spec
+	second.Routers = &[]string{"kv", "dns"}
+	for name, c := range map[string]struct {
+		spec client.EnvironmentSpec
+		want string
+	}{
+		s.name:  {other, "is known as web in the catalog"},
+		"stall": {second, "router dns switches web for service web of environment shop already"},
+	} {
+		res, err := s.client.PutEnvironmentWithResponse(s.Context(), name, nil, c.spec)
+		if err != nil || res.StatusCode() != http.StatusConflict || !strings.Contains(body(res), c.want) {
+			s.Errorf("the name of %s: %v %s", name, err, body(res))
+		}
 	}
 }
 

@@ -18,21 +18,53 @@ const (
 	MetaGeneration  = "viridian-generation"
 )
 
-// CheckCatalogNames refuses, with [InvalidRequest], two services of one environment that would be known under one name.
-func (s Spec) CheckCatalogNames(environment string) error {
-	seen := &specErrors{seen: map[string]bool{}}
+// Neighbour is another environment, as it is declared.
+type Neighbour struct {
+	Name string
+	Spec Spec
+}
+
+// checkCatalogNames refuses two services that would be known under one name: of this environment, or of two that have a
+// router in common which goes by the name. Two specs that are written at the same moment do not see each other; then the
+// router finds that the name is taken.
+func (e Environment) checkCatalogNames(environment string, spec Spec) error {
+	found := &specErrors{seen: map[string]bool{}}
 	names := map[string]string{}
-	for i, svc := range s.Services {
+	for i, svc := range spec.Services {
 		name, at := CatalogName(environment, svc), fmt.Sprintf("/services/%d", i)
 		if first, taken := names[name]; taken {
-			seen.invalid(at+"/catalog_name", "%q is the name of the service at %s already", name, first)
+			found.invalid(at+"/catalog_name", "%q is the name of the service at %s already", name, first)
 		}
 		names[name] = at
 	}
-	if refusal := seen.refusal(); refusal != nil {
+	if refusal := found.refusal(); refusal != nil {
 		return refusal
 	}
+	for _, n := range e.Neighbours {
+		for _, svc := range n.Spec.Services {
+			name := CatalogName(n.Name, svc)
+			at, taken := names[name]
+			router := e.shared(spec.Routers, n.Spec.Routers)
+			if !taken || router == "" {
+				continue
+			}
+			r := e.refuse(Conflict, "give the service another catalog_name, or leave the router out of one of the two",
+				"router %s switches %s for service %s of environment %s already", router, name, svc.Name, n.Name)
+			r.Errors = []FieldError{{Pointer: at + "/catalog_name", Detail: fmt.Sprintf("%q is the name of service %s of environment %s", name, svc.Name, n.Name)}}
+			return r
+		}
+	}
 	return nil
+}
+
+// shared names a router of both that goes by names in the catalog; empty for none.
+func (e Environment) shared(routers, others []string) string {
+	for _, router := range routers {
+		if e.Finders[router] != "" && slices.Contains(others, router) {
+			return router
+		}
+	}
+	return ""
 }
 
 // renamed finds a service that would be known under another name by the other spec, with a generation that has

@@ -45,6 +45,8 @@ type Environment struct {
 	Undivided []string
 	// Finders are the routers that find instances in Consul's catalog, and how.
 	Finders map[string]Finder
+	// Neighbours are the other environments, loaded where a spec is written.
+	Neighbours []Neighbour
 }
 
 // Timing holds the installation's limits that decisions depend on.

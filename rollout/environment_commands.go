@@ -25,7 +25,7 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 	if cmd.IfMatch != nil {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
-	if err := cmd.Spec.CheckCatalogNames(cmd.Name); err != nil {
+	if err := e.checkCatalogNames(cmd.Name, cmd.Spec); err != nil {
 		return Transition{}, err
 	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
@@ -50,7 +50,7 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	if reflect.DeepEqual(e.Spec, cmd.Spec) {
 		return Transition{After: e}, nil
 	}
-	if err := cmd.Spec.CheckCatalogNames(e.Name); err != nil {
+	if err := e.checkCatalogNames(e.Name, cmd.Spec); err != nil {
 		return Transition{}, err
 	}
 	wiring := !reflect.DeepEqual(e.Spec.Services, cmd.Spec.Services) || !reflect.DeepEqual(e.Spec.Routers, cmd.Spec.Routers) ||
@@ -73,6 +73,7 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	}
 	c := e.change(cmd.Actor, now)
 	before := c.e.Spec
+	c.e.Neighbours = nil
 	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
 	c.event(EventEnvironmentUpdated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
 	if before.Registry != cmd.Spec.Registry { // what it was announced in is swept

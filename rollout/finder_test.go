@@ -114,6 +114,41 @@ func TestCatalogNames(t *testing.T) {
 	}
 }
 
+// Two environments may have a name in common where no router goes by it.
+func TestCatalogNames_OfOtherEnvironments(t *testing.T) {
+	t.Parallel()
+	spec := func(name string, routers ...string) Spec {
+		svc := defaultService()
+		svc.Name, svc.CatalogName = "web", name
+		return Spec{Services: []Service{svc}, Routers: routers}
+	}
+	e := Environment{Finders: map[string]Finder{"mesh": FindsByFilter, "dns": FindsByMeta},
+		Neighbours: []Neighbour{{"stall", spec("web", "builtin", "dns")}, {"shop-web", spec("", "mesh")}}}
+	for name, c := range map[string]struct {
+		spec Spec
+		want string
+	}{
+		"one router":    {spec("web", "kv", "dns"), "router dns switches web for service web of environment stall already"},
+		"the usual":     {spec("shop-web-web", "mesh"), "router mesh switches shop-web-web for service web of environment shop-web already"},
+		"other routers": {spec("web", "builtin", "mesh"), ""},
+		"other names":   {spec("www", "dns", "mesh"), ""},
+	} {
+		_, err := e.Create(PutCommand{Actor: alice, Name: "shop", Spec: c.spec}, time.Unix(1, 0))
+		if r := refusal(err); (r == nil) != (c.want == "") || r != nil && (r.Code != Conflict || r.Detail != c.want || r.Errors[0].Pointer != "/services/0/catalog_name") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w := newWorld(t)
+	w.e.Finders, w.e.Neighbours = e.Finders, e.Neighbours
+	if r := refusal(second(w.e.Replace(PutCommand{Actor: alice, Spec: spec("web", "dns")}, w.now))); r == nil || r.Code != Conflict {
+		t.Errorf("replaced: %v", r)
+	}
+	w.changes(w.e.Replace(PutCommand{Actor: alice, Spec: spec("www", "dns")}, w.now))
+	if w.e.Neighbours != nil {
+		t.Error("what was loaded for one decision stays in what is decided")
+	}
+}
+
 // What is announced and staged under a name keeps it.
 func TestReplace_KeepsNames(t *testing.T) {
 	t.Parallel()

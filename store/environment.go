@@ -46,6 +46,18 @@ func (s *Store) queueAggregate(b *batch, a *aggregate, name string, lock bool, g
 	a.Timing, a.Required, a.Undivided, a.Finders = s.timing, s.required, s.undivided, s.finders
 }
 
+// queueNeighbours loads what the other environments are declared to be.
+func queueNeighbours(b *batch, a *aggregate, name string) {
+	b.each(`SELECT name, spec FROM environment WHERE name <> $1 AND deleted_at IS NULL ORDER BY name`, func(row pgx.CollectableRow) error {
+		var n rollout.Neighbour
+		if err := row.Scan(&n.Name, &n.Spec); err != nil {
+			return err
+		}
+		a.Neighbours = append(a.Neighbours, n)
+		return nil
+	}, name)
+}
+
 // Environment loads the aggregate without locking it, with the database's time. A deleted environment is loaded too;
 // an unknown one is refused with not_found.
 func (s *Store) Environment(ctx context.Context, name string) (rollout.Environment, time.Time, error) {
