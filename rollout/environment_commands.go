@@ -67,6 +67,9 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 		return Transition{}, e.refuse(Conflict, "keep the router, or retire what it knows first; nodes that are gone for good are taken out with DELETE /v1/routers/"+n.Router+"/nodes/{node}",
 			"router %s would not be told of switches any more, and its node %s still knows generation %d", n.Router, n.Name, generation)
 	}
+	if r := e.unfollowed(cmd.Spec); r != nil {
+		return Transition{}, r
+	}
 	if host, svc := e.strandedHost(cmd.Spec); host != "" {
 		return Transition{}, e.refuse(Conflict, "promote a generation that has instances of that service first, or give the service another host",
 			"host %s would go to service %s, of which live generation %d has no instances", host, svc, e.Live)

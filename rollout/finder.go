@@ -38,6 +38,24 @@ func (e Environment) unfindable(groups []Group) *Refusal {
 	return e.indistinct(groups)
 }
 
+// unfollowed refuses a router that comes into the spec and would not find the instances of a generation that is kept.
+func (e Environment) unfollowed(spec Spec) *Refusal {
+	for _, router := range spec.Routers {
+		if slices.Contains(e.Spec.Routers, router) {
+			continue
+		}
+		for _, g := range e.Generations {
+			for _, svc := range spec.Services {
+				a, adopted := g.Adopts[svc.Name]
+				if _, detail := e.Finders[router].lacks(CatalogName(e.Name, svc), a); adopted && g.State.Holds() && detail != "" {
+					return e.refuse(Conflict, "retire the generation first, or leave the router out", "router %s cannot follow generation %d: %s", router, g.Number, detail)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // lacks says what of an adoption a finder could not use, and where; empty when it can.
 func (f Finder) lacks(catalogName string, a Adoption) (pointer, detail string) {
 	switch {

@@ -61,6 +61,25 @@ func TestRegister_WhatRoutersFind(t *testing.T) {
 	}
 }
 
+// A router that comes into the spec later must find what is kept.
+func TestReplace_WhatRoutersFind(t *testing.T) {
+	t.Parallel()
+	w, n := adopting(t)
+	w.e.Finders = map[string]Finder{"dns": FindsByMeta}
+	spec := w.e.Spec
+	spec.Routers = []string{Builtin, "kv", "dns"}
+	r := refusal(second(w.e.Replace(PutCommand{Actor: alice, Spec: spec}, w.now)))
+	if r == nil || r.Code != Conflict || !strings.Contains(r.Detail, "router dns cannot follow generation 1: without a filter") {
+		t.Errorf("refused with %v", r)
+	}
+	spec.Routers = []string{Builtin, "kv"}
+	w.changes(w.e.Replace(PutCommand{Actor: alice, Spec: spec}, w.now))
+	w.pass(time.Hour).settle()
+	w.is(n, Failed)
+	spec.Routers = []string{Builtin, "dns"}
+	w.changes(w.e.Replace(PutCommand{Actor: alice, Spec: spec}, w.now))
+}
+
 // A generation that cannot serve any more holds up none with the same filter.
 func TestRegister_TheSameFilterAgain(t *testing.T) {
 	t.Parallel()

@@ -136,7 +136,9 @@ func TestSplitter_KnownName(t *testing.T) {
 		w.holds(s, int64(revision+3), rollout.Weights{live: 100})
 		w.reaches("web", fmt.Sprintf("100 10.0.0.%d", live))
 	}
-	w.gone(s, 7, 1, 2, 3)
+	w.apply(s, 7, nil)
+	w.reaches("web", "100 10.0.0.1", "100 10.0.0.2", "100 10.0.0.3")
+	w.gone(s, 8, 1, 2, 3)
 	if left := w.left(); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
