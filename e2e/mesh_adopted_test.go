@@ -96,7 +96,7 @@ func (s *teamShop) build(build string, generation int) (ids []string) {
 		err := s.lab.admin.Agent().ServiceRegister(&api.AgentServiceRegistration{ID: id, Name: "web", Address: in.Address, Port: in.Port, Tags: []string{"team"},
 			Meta: map[string]string{"build": build}, Check: &api.AgentServiceCheck{CheckID: "of:" + id, TTL: "10m", Status: api.HealthPassing},
 			Connect: &api.AgentServiceConnect{SidecarService: &api.AgentServiceRegistration{Port: 20000 + 100*generation + n,
-				Checks: api.AgentServiceChecks{{CheckID: "of:proxy:" + id, Name: "alias", AliasService: id}}}}})
+				Check: &api.AgentServiceCheck{CheckID: "of:proxy:" + id, TTL: "10m", Status: api.HealthPassing}}}})
 		if err != nil {
 			s.Fatal(err)
 		}

@@ -67,6 +67,21 @@ func (e Environment) shared(routers, others []string) string {
 	return ""
 }
 
+// checkFound refuses a spec by which what is kept would not be found any more, or by which two would have one name.
+func (e Environment) checkFound(spec Spec) error {
+	if err := e.checkCatalogNames(e.Name, spec); err != nil {
+		return err
+	}
+	if svc, generation := e.renamed(spec); generation != 0 {
+		return e.refuse(Conflict, "keep the name: another one can be given while no generation is kept, or to an environment that is created anew",
+			"service %s is known as %s in the catalog, and generation %d has instances under that name", svc.Name, CatalogName(e.Name, svc), generation)
+	}
+	if r := e.unfollowed(spec); r != nil {
+		return r
+	}
+	return nil
+}
+
 // renamed finds a service that would be known under another name by the other spec, with a generation that has
 // instances of it. Those are announced and staged under the name that it has now.
 func (e Environment) renamed(spec Spec) (svc Service, generation int) {

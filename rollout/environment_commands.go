@@ -50,25 +50,18 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	if reflect.DeepEqual(e.Spec, cmd.Spec) {
 		return Transition{After: e}, nil
 	}
-	if err := e.checkCatalogNames(e.Name, cmd.Spec); err != nil {
-		return Transition{}, err
-	}
 	wiring := !reflect.DeepEqual(e.Spec.Services, cmd.Spec.Services) || !reflect.DeepEqual(e.Spec.Routers, cmd.Spec.Routers) ||
 		e.Spec.Registry != cmd.Spec.Registry
 	if p := e.Promotion; p != nil && wiring {
 		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
 			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
 	}
-	if svc, generation := e.renamed(cmd.Spec); generation != 0 {
-		return Transition{}, e.refuse(Conflict, "keep the name: another one can be given while no generation is kept, or to an environment that is created anew",
-			"service %s is known as %s in the catalog, and generation %d has instances under that name", svc.Name, CatalogName(e.Name, svc), generation)
+	if err := e.checkFound(cmd.Spec); err != nil {
+		return Transition{}, err
 	}
 	if n, generation := e.droppedNode(cmd.Spec); generation != 0 {
 		return Transition{}, e.refuse(Conflict, "keep the router, or retire what it knows first; nodes that are gone for good are taken out with DELETE /v1/routers/"+n.Router+"/nodes/{node}",
 			"router %s would not be told of switches any more, and its node %s still knows generation %d", n.Router, n.Name, generation)
-	}
-	if r := e.unfollowed(cmd.Spec); r != nil {
-		return Transition{}, r
 	}
 	if host, svc := e.strandedHost(cmd.Spec); host != "" {
 		return Transition{}, e.refuse(Conflict, "promote a generation that has instances of that service first, or give the service another host",

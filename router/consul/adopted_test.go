@@ -90,7 +90,7 @@ func TestAdopted(t *testing.T) {
 		"the shares sum to":                s.Apply(w.ctx, newest, w.route(2, rollout.Weights{1: 60})),
 		"generation 1 has the share -":     p.Apply(w.ctx, newest, w.route(2, rollout.Weights{1: -10, 2: 110})),
 		"it has \"or\"; it follows":        newQuery(w).Stage(w.ctx, newest, w.route(0, nil), w.adopted(3, "shop-web", `Service.Meta.a == "1" or Service.Meta.b == "2"`)),
-		"without a filter, so that noth":   newQuery(w).Stage(w.ctx, newest, w.route(0, nil), w.adopted(3, "shop-web", "")),
+		"without a filter, so that":        newQuery(w).Stage(w.ctx, newest, w.route(0, nil), w.adopted(3, "shop-web", "")),
 		"of service web with Service.Meta": newQuery(w).Stage(w.ctx, newest, w.route(0, nil), w.adopted(3, "web", fmt.Sprintf(builds, 6))),
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
