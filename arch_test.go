@@ -75,6 +75,9 @@ var outside = map[string][]string{
 // pure lists what rollout may not import: it has no I/O and no clock.
 var pure = regexp.MustCompile(`^(os|net|net/http|io/fs|log|log/slog|database/.*|syscall|context|math/rand.*|crypto/rand|.*\..*/.*)$`)
 
+// pureParser is the one package of another module that rollout may import: it turns a text into a tree, and no more.
+const pureParser = "github.com/hashicorp/go-bexpr/grammar"
+
 var forbiddenNames = []string{"util", "utils", "common", "model", "models", "helper", "helpers", "interfaces", "misc", "base", "shared", "types"}
 
 type goPackage struct {
@@ -153,7 +156,7 @@ func checkOutside(t *testing.T, from, imported string) {
 			t.Errorf("%s imports %s, which belongs in %v", from, imported, users)
 		}
 	}
-	if from == "rollout" && pure.MatchString(imported) {
+	if from == "rollout" && pure.MatchString(imported) && imported != pureParser {
 		t.Errorf("rollout imports %s; it is pure: no I/O, no clock, no other module", imported)
 	}
 }

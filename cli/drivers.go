@@ -26,6 +26,7 @@ type routerDriver struct {
 	called    string // what a node may be named
 	example   string // of a node's settings
 	undivided bool   // it gives all traffic to one generation, and takes no shares
+	finds     rollout.Finder
 	// own is what no two nodes of the installation may have in common, besides the settings that say so of themselves.
 	own func(driver string, n nodeConfig) ownPlace
 	// open makes what drives a node; it connects to nothing.
@@ -65,11 +66,11 @@ var routerDrivers = map[string]routerDriver{
 			{key: "tls.key_file", usage: "its key"},
 			{key: "tls.server_name", usage: "the name that the HAProxy's certificate must have (default: the host of the address)"},
 		}},
-	"consul-splitter": consulDriver("the traffic of Consul's service mesh: a splitter for each service", rollout.GradeFenced, false,
+	"consul-splitter": consulDriver("the traffic of Consul's service mesh: a splitter for each service", rollout.GradeFenced, false, rollout.FindsByFilter,
 		func(o consul.Options) controller.Remote { return consul.NewSplitter(o) }),
-	"consul-query": consulDriver("what Consul's DNS answers: a prepared query for each service, which names one generation at a time", rollout.GradeReadBack, true,
+	"consul-query": consulDriver("what Consul's DNS answers: a prepared query for each service, which names one generation at a time", rollout.GradeReadBack, true, rollout.FindsByMeta,
 		func(o consul.Options) controller.Remote { return consul.NewQuery(o) }),
-	"consul-kv": consulDriver("a key in Consul's KV with the route, for consul-template, Fabio and scripts to follow", rollout.GradeFenced, false,
+	"consul-kv": consulDriver("a key in Consul's KV with the route, for consul-template, Fabio and scripts to follow", rollout.GradeFenced, false, "",
 		func(o consul.Options) controller.Remote { return consul.NewPointer(o) }),
 }
 

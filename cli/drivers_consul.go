@@ -24,9 +24,9 @@ var consulNodeSettings = []nodeSetting{
 }
 
 // consulDriver is a driver whose node is a Consul datacenter.
-func consulDriver(about string, grade rollout.Grade, undivided bool, driver func(consul.Options) controller.Remote) routerDriver {
+func consulDriver(about string, grade rollout.Grade, undivided bool, finds rollout.Finder, driver func(consul.Options) controller.Remote) routerDriver {
 	return routerDriver{family: "consul", about: about, settings: consulNodeSettings, called: "dc1", example: "address: http://127.0.0.1:8500",
-		undivided: undivided,
+		undivided: undivided, finds: finds,
 		own: func(driver string, n nodeConfig) ownPlace {
 			place := driver + " " + n.settings["address"] + " " + n.settings["datacenter"] + " " + n.settings["partition"] + " " + n.settings["namespace"]
 			return ownPlace{"datacenter", place, "give each node its own: one process cannot be two nodes"}

@@ -80,12 +80,14 @@ func TestConsulDrivers_Grades(t *testing.T) {
 	for name, want := range map[string]struct {
 		grade     rollout.Grade
 		undivided bool
+		finds     rollout.Finder
 	}{
-		"consul-splitter": {rollout.GradeFenced, false}, "consul-query": {rollout.GradeReadBack, true}, "consul-kv": {rollout.GradeFenced, false},
+		"consul-splitter": {rollout.GradeFenced, false, rollout.FindsByFilter}, "consul-query": {rollout.GradeReadBack, true, rollout.FindsByMeta},
+		"consul-kv": {rollout.GradeFenced, false, ""},
 	} {
 		driver := routerDrivers[name]
 		_, grade, err := driver.open(nodeConfig{router: "r", name: "dc1", settings: map[string]string{"address": "127.0.0.1:8500"}}, driverParts{})
-		if err != nil || grade != want.grade || driver.undivided != want.undivided {
+		if err != nil || grade != want.grade || driver.undivided != want.undivided || driver.finds != want.finds {
 			t.Errorf("%s: %s %v %v", name, grade, driver.undivided, err)
 		}
 		if !strings.Contains(routersHelp(), "Driver "+name+": ") {

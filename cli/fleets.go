@@ -17,7 +17,7 @@ func (r *replica) openFleets() error {
 		if !known {
 			return &failure{what: "router " + c.name + " has the unknown driver " + c.driver, fix: "see viridian serve --help", usage: true}
 		}
-		fleet := controller.Fleet{Driver: c.driver, Required: c.required, Grade: rollout.GradeFenced, Undivided: driver.undivided, Nodes: map[string]controller.Remote{}}
+		fleet := controller.Fleet{Driver: c.driver, Required: c.required, Grade: rollout.GradeFenced, Undivided: driver.undivided, Finds: driver.finds, Nodes: map[string]controller.Remote{}}
 		for _, n := range c.nodes {
 			node, grade, err := driver.open(n, driverParts{clock: r.clock, failpoints: r.failpoints, log: r.log, consul: &r.config.Consul})
 			if err != nil {
@@ -52,6 +52,17 @@ func (r *replica) undivided() (names []string) {
 		}
 	}
 	return names
+}
+
+// finders are the configured routers that find instances in Consul's catalog.
+func (r *replica) finders() map[string]rollout.Finder {
+	out := map[string]rollout.Finder{}
+	for name, fleet := range r.fleets {
+		if fleet.Finds != "" {
+			out[name] = fleet.Finds
+		}
+	}
+	return out
 }
 
 // runFleets runs what drivers do beside being asked, such as counting traffic, and closes them at the end.

@@ -153,7 +153,7 @@ func writable(dir string) error {
 // nameDatabase makes the store, which connects when it is asked something.
 func (r *replica) nameDatabase() (err error) {
 	r.store, err = store.Open(context.Background(), store.Options{URL: r.config.DatabaseURL, ListenURL: r.config.ListenDatabaseURL,
-		Connections: r.config.Connections, AuditKeep: r.config.AuditKeep, Required: r.required(), Undivided: r.undivided(),
+		Connections: r.config.Connections, AuditKeep: r.config.AuditKeep, Required: r.required(), Undivided: r.undivided(), Finders: r.finders(),
 		Timing: r.timing(), CallTimeout: r.config.CallTimeout, Failpoints: r.failpoints, Logger: r.log, Clock: r.clock})
 	if err != nil {
 		return badDatabaseURL(err)

@@ -523,7 +523,10 @@ type Adoption struct {
 	// Expect How many there will be.
 	Expect int `json:"expect"`
 
-	// Filter Which of its instances, as a filter expression of Consul.
+	// Filter Which of its instances, as a filter expression of Consul. A router `consul-splitter` or `consul-query` goes by
+	// it, so that with these it must be there and tell the generation from others that are kept; a `consul-query`
+	// follows `Service.Meta.KEY == "VALUE"`, `"TAG" in Service.Tags` and `Node.Meta.KEY == "VALUE"`, joined by `and`.
+	//
 	//
 	// Examples: Service.Meta.build == "1812"
 	Filter *string `json:"filter,omitempty"`
@@ -535,7 +538,8 @@ type Adoption struct {
 	// are gone, and nothing changes while Consul cannot be read.
 	Membership *AdoptionMembership `json:"membership,omitempty"`
 
-	// Service Its name in Consul.
+	// Service Its name in Consul. With a router `consul-splitter`, that of the service that is switched: see `catalog_name`
+	// of a service in the spec.
 	Service string `json:"service"`
 
 	// Timeout A span of time in ms, s, m and h, such as "90s", "10m", "1h30m".
@@ -800,7 +804,7 @@ type EnvironmentSpec struct {
 	Promotion *PromotionSpec `json:"promotion,omitempty"`
 
 	// Registry Where groups are announced and their health is known. `static`: nowhere else; Viridian asks the instances.
-	// `consul`: in the Consul that the installation is configured with, as service `<environment>-<service>`.
+	// `consul`: in the Consul that the installation is configured with, as service `<environment>-<service>`, or its `catalog_name`.
 	Registry *string `json:"registry,omitempty"`
 
 	// Requires Where the same artifact must have been live before, and for how long. Not built in this version.
@@ -1497,6 +1501,10 @@ type RouterPage struct {
 
 // Service One load-balanced name within the environment.
 type Service struct {
+	// CatalogName The name of the service in Consul's catalog and DNS, such as one that its callers use already; without it,
+	// `<environment>-<service>`. It stays as long as a generation is kept (`conflict`).
+	CatalogName *string `json:"catalog_name,omitempty"`
+
 	// Health How an instance is asked whether it can take traffic.
 	Health *HealthSpec `json:"health,omitempty"`
 

@@ -71,16 +71,30 @@ type meshShop struct {
 
 func (l *meshLab) shop(r *replica, name string, routers ...string) *meshShop {
 	l.Helper()
-	s := &meshShop{&consulShop{shop: r.spec(name, routers...), consulLab: l.consulLab}, l}
-	s.spec.Registry, s.spec.Retention.Drain = ptr("consul"), ptr("100ms")
+	s := l.plan(r, name, routers...)
 	s.put()
 	return s
+}
+
+// plan is a shop that does not exist yet.
+func (l *meshLab) plan(r *replica, name string, routers ...string) *meshShop {
+	s := &meshShop{&consulShop{shop: r.spec(name, routers...), consulLab: l.consulLab}, l}
+	s.spec.Registry, s.spec.Retention.Drain = ptr("consul"), ptr("100ms")
+	return s
+}
+
+// known is the name of the service in Consul.
+func (s *meshShop) known() string {
+	if name := s.spec.Services[0].CatalogName; name != nil {
+		return *name
+	}
+	return s.name + "-web"
 }
 
 // chain is what Consul tells proxies to do with the service: shares by subset.
 func (s *meshShop) chain() map[string]int {
 	s.Helper()
-	answer, _, err := s.lab.admin.DiscoveryChain().Get(s.name+"-web", nil, nil)
+	answer, _, err := s.lab.admin.DiscoveryChain().Get(s.known(), nil, nil)
 	if err != nil {
 		s.Fatal(err)
 	}
@@ -130,7 +144,7 @@ func (s *meshShop) endpoint(generation int) string {
 // dig asks Consul's DNS where the service is: host:port of each answer.
 func (s *meshShop) dig() (out []string) {
 	s.Helper()
-	in, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(new(dns.Msg).SetQuestion(s.name+"-web.query.consul.", dns.TypeSRV), s.lab.agent.DNS)
+	in, _, err := (&dns.Client{Timeout: 10 * time.Second}).Exchange(new(dns.Msg).SetQuestion(s.known()+".query.consul.", dns.TypeSRV), s.lab.agent.DNS)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -42,6 +42,10 @@ type Environment struct {
 	Required map[string]Required
 	// Undivided are the routers that give all traffic to one generation, and take no shares.
 	Undivided []string
+	// Finders are the routers that find instances in Consul's catalog, and how.
+	Finders map[string]Finder
+	// Neighbours are the other environments, loaded where a spec is written.
+	Neighbours []Neighbour
 }
 
 // Timing holds the installation's limits that decisions depend on.

@@ -25,8 +25,11 @@ func (e Environment) Create(cmd PutCommand, now time.Time) (Transition, error) {
 	if cmd.IfMatch != nil {
 		return Transition{}, e.refuse(PreconditionFailed, "leave If-Match out to create it", "environment %s does not exist", cmd.Name)
 	}
+	if err := e.checkCatalogNames(cmd.Name, cmd.Spec); err != nil {
+		return Transition{}, err
+	}
 	c := Environment{Name: cmd.Name, Spec: cmd.Spec, SpecVersion: e.SpecVersion + 1, CreatedAt: now, UpdatedAt: now,
-		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided,
+		LastNumber: e.LastNumber, LastPromotion: e.LastPromotion, Revision: e.Revision, Weights: Weights{}, Timing: e.Timing, Required: e.Required, Undivided: e.Undivided, Finders: e.Finders,
 	}.change(cmd.Actor, now)
 	c.t.SpecChanged = true
 	c.event(EventEnvironmentCreated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
@@ -53,6 +56,9 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 		return Transition{}, e.refuse(PromotionInProgress, "wait until it is over, or roll it back",
 			"services, hosts, routers and registry stay while the promotion of generation %d is %s", p.Generation, p.State)
 	}
+	if err := e.checkFound(cmd.Spec); err != nil {
+		return Transition{}, err
+	}
 	if n, generation := e.droppedNode(cmd.Spec); generation != 0 {
 		return Transition{}, e.refuse(Conflict, "keep the router, or retire what it knows first; nodes that are gone for good are taken out with DELETE /v1/routers/"+n.Router+"/nodes/{node}",
 			"router %s would not be told of switches any more, and its node %s still knows generation %d", n.Router, n.Name, generation)
@@ -63,6 +69,7 @@ func (e Environment) Replace(cmd PutCommand, now time.Time) (Transition, error) 
 	}
 	c := e.change(cmd.Actor, now)
 	before := c.e.Spec
+	c.e.Neighbours = nil
 	c.e.Spec, c.e.SpecVersion, c.e.UpdatedAt, c.t.SpecChanged = cmd.Spec, e.SpecVersion+1, now, true
 	c.event(EventEnvironmentUpdated, 0, 0, map[string]any{"spec_version": c.e.SpecVersion})
 	if before.Registry != cmd.Spec.Registry { // what it was announced in is swept

@@ -31,6 +31,9 @@ func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, e
 		return Transition{}, &Refusal{Code: InvalidRequest, Detail: "the groups do not fit the environment",
 			Fixes: []string{"give exactly one group for each service of the environment"}, Errors: errs, Revision: e.Revision}
 	}
+	if r := e.unfindable(cmd.Groups); r != nil {
+		return Transition{}, r
+	}
 	c := e.change(cmd.Actor, now)
 	g := Generation{Environment: e.Name, Number: e.LastNumber + 1, Version: cmd.Version, Artifact: cmd.Artifact,
 		Metadata: cmd.Metadata, Groups: cmd.Groups, Colour: e.nextColour(), CreatedAt: now, CreatedBy: cmd.Actor.String(),

@@ -23,6 +23,7 @@ type Spec struct {
 // Service is one load-balanced name of the environment. All services of an environment flip together.
 type Service struct {
 	Name        string   `json:"name"`
+	CatalogName string   `json:"catalog_name,omitempty"` // empty for the usual one, see [CatalogName]
 	Hosts       []string `json:"hosts"`
 	Protocol    string   `json:"protocol"`
 	UpstreamTLS bool     `json:"upstream_tls"`

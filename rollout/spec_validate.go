@@ -65,7 +65,7 @@ func (v *specValidator) services(services []Service, routers []string) {
 		v.invalid("/services", "must list 1 to %d services, not %d", maxServices, len(services))
 		return
 	}
-	names, hosts := map[string]string{}, map[string]string{}
+	names, catalog, hosts := map[string]string{}, map[string]string{}, map[string]string{}
 	for i := range services {
 		at := pointerTo("/services", strconv.Itoa(i))
 		svc := &services[i]
@@ -76,6 +76,13 @@ func (v *specValidator) services(services []Service, routers []string) {
 			v.invalid(at+"/name", "must be 1 to 63 of a-z, 0-9 and -, and neither begin nor end with -")
 		default:
 			v.unique(names, svc.Name, at+"/name")
+		}
+		switch {
+		case svc.CatalogName == "":
+		case !ValidName(svc.CatalogName):
+			v.invalid(at+"/catalog_name", "must be 1 to 63 of a-z, 0-9 and -, and neither begin nor end with -")
+		default:
+			v.unique(catalog, svc.CatalogName, at+"/catalog_name")
 		}
 		if len(svc.Hosts) > maxHosts {
 			v.invalid(at+"/hosts", "lists %d hosts; at most %d are allowed", len(svc.Hosts), maxHosts)

@@ -79,6 +79,7 @@ var (
 
 func overlayService(service tree, form url.Values, at string) {
 	service["name"] = strings.TrimSpace(form.Get(at + "name"))
+	set(service, "catalog_name", form.Get(at+"catalog_name"))
 	service["hosts"] = lines(form.Get(at + "hosts"))
 	health, ok := service["health"].(tree)
 	if !ok {
@@ -254,6 +255,8 @@ func (d *drawn) service(i int, only bool) web.EditorService {
 		{Name: at + ".name", Label: "Name", Value: name, Error: d.error(at + ".name"), Hint: "Such as web: a-z, 0-9 and hyphens.", Mono: true},
 		{Name: at + ".hosts", Label: "Hosts", Value: strings.ReplaceAll(d.text(at+".hosts"), " ", "\n"), Error: d.error(at + ".hosts"), Rows: 2, Mono: true,
 			Hint: "One a line; none: under .localhost."},
+		{Name: at + ".catalog_name", Label: "Name in Consul", Value: d.text(at + ".catalog_name"), Error: d.error(at + ".catalog_name"), Mono: true,
+			Hint: "Empty: the environment's and the service's, joined by a hyphen."},
 	}}
 	if name == "" {
 		out.Title = fmt.Sprintf("Service %d", i+1)

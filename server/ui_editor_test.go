@@ -33,7 +33,7 @@ func TestEditor_FormToSaved(t *testing.T) {
 	w.environment("shop")
 	b := w.signedIn(Operator)
 	b.open(editor)
-	b.submit(editor, "step", "review-form", "retention.keep_for", "9h", "services.0.hosts", "Shop.example.com\nwww.shop.example.com", "description", "the shop")
+	b.submit(editor, "step", "review-form", "retention.keep_for", "9h", "services.0.hosts", "Shop.example.com\nwww.shop.example.com", "description", "the shop", "services.0.catalog_name", "www")
 	b.wants("Save these changes of shop?", "retention.keep_for", "1h", "9h", "services.web.hosts", "shop.example.com, www.shop.example.com", "Save as version 2")
 	if strings.Contains(b.page.body, "health.interval") {
 		t.Error("a field that is the same is among the changes")
@@ -45,7 +45,7 @@ func TestEditor_FormToSaved(t *testing.T) {
 		t.Fatalf("%d %s", b.page.status, b.page.body)
 	}
 	s, version := w.spec()
-	if version != 2 || s.Retention.KeepFor.String() != "9h" || len(s.Services[0].Hosts) != 2 || s.Services[0].Hosts[0] != "shop.example.com" || s.Description != "the shop" {
+	if version != 2 || s.Retention.KeepFor.String() != "9h" || len(s.Services[0].Hosts) != 2 || s.Services[0].Hosts[0] != "shop.example.com" || s.Description != "the shop" || s.Services[0].CatalogName != "www" {
 		t.Errorf("version %d: %+v", version, s)
 	}
 	if s.Services[0].Health.Interval.String() != "100ms" || s.Services[0].Health.Type != rollout.HealthHTTP {
@@ -66,7 +66,7 @@ func TestEditor_SaysTheSameAsTheAPI(t *testing.T) {
 	for _, c := range []struct{ field, value, says string }{
 		{"retention.drain", "1 week", `is not a duration`}, {"retention.keep_generations", "many", "must be a whole number"},
 		{"retention.keep_generations", "11", "must be 0 to 10"}, {"validation.min_healthy_percent", "0", "must be 1 to 100"},
-		{"services.0.name", "Web!", "must be 1 to 63"}, {"services.0.hosts", "a.example\nb.example/x", ""}, {"services.0.health.path", "healthz", "must begin with one /"},
+		{"services.0.name", "Web!", "must be 1 to 63"}, {"services.0.catalog_name", "-web", "must be 1 to 63"}, {"services.0.hosts", "a.example\nb.example/x", ""}, {"services.0.health.path", "healthz", "must begin with one /"},
 		{"services.0.health.expect_status", "200-99999", "status range"}, {"services.0.health.interval", "1ns", "whole number of milliseconds"},
 		{"description", strings.Repeat("x", 1001), "1001 characters"},
 	} {

@@ -43,7 +43,19 @@ func (s *Store) queueAggregate(b *batch, a *aggregate, name string, lock bool, g
 	queueReceipts(b, a, name)
 	queueStagings(b, a, name)
 	queueReadings(b, a, name)
-	a.Timing, a.Required, a.Undivided = s.timing, s.required, s.undivided
+	a.Timing, a.Required, a.Undivided, a.Finders = s.timing, s.required, s.undivided, s.finders
+}
+
+// queueNeighbours loads what the other environments are declared to be.
+func queueNeighbours(b *batch, a *aggregate, name string) {
+	b.each(`SELECT name, spec FROM environment WHERE name <> $1 AND deleted_at IS NULL ORDER BY name`, func(row pgx.CollectableRow) error {
+		var n rollout.Neighbour
+		if err := row.Scan(&n.Name, &n.Spec); err != nil {
+			return err
+		}
+		a.Neighbours = append(a.Neighbours, n)
+		return nil
+	}, name)
 }
 
 // Environment loads the aggregate without locking it, with the database's time. A deleted environment is loaded too;

@@ -39,6 +39,8 @@ type Options struct {
 	Required map[string]rollout.Required
 	// Undivided goes into every aggregate that is loaded: the routers that take no shares.
 	Undivided []string
+	// Finders goes into every aggregate that is loaded: the routers that find instances in Consul's catalog.
+	Finders map[string]rollout.Finder
 	// CallTimeout bounds every method (5 s); waiting out a lost commit may add as much again.
 	CallTimeout time.Duration
 	// LockTimeout bounds the wait for an environment that somebody else is changing (2 s).
@@ -59,6 +61,7 @@ type Store struct {
 	timing     rollout.Timing
 	required   map[string]rollout.Required
 	undivided  []string
+	finders    map[string]rollout.Finder
 	timeouts   timeouts
 	failpoints *failpoint.Set
 	log        *slog.Logger
@@ -102,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 			return nil, fmt.Errorf("read the database URL for LISTEN: %w", unreadable(err))
 		}
 	}
-	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, undivided: o.Undivided, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
+	s := &Store{sender: rand.Text(), listen: listen, timing: o.Timing, required: o.Required, undivided: o.Undivided, finders: o.Finders, failpoints: o.Failpoints, log: o.Logger, clock: o.Clock,
 		auditKeep: o.AuditKeep, pruneTime: o.PruneTime, pings: make(chan struct{}, 1), timeouts: timeouts{call: o.CallTimeout, lock: o.LockTimeout, idle: o.IdleTimeout}}
 	s.fillDefaults()
 	if config.ConnConfig.ConnectTimeout == 0 {

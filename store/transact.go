@@ -69,6 +69,9 @@ func (s *Store) transact(ctx context.Context, cmd controller.Command, decide con
 		load: func(b *batch) {
 			s.queueAggregate(b, &before, cmd.Environment, true, cmd.Generations...)
 			queueChain(b, &end, cmd.Environment)
+			if cmd.Create { // a spec is written
+				queueNeighbours(b, &before, cmd.Environment)
+			}
 		},
 		decide: func(now time.Time, w *writes) error {
 			if !cmd.Create && (!before.found || before.DeletedAt != nil) {

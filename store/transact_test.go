@@ -169,7 +169,7 @@ func TestTransact_ReuseOfAName(t *testing.T) {
 
 func TestTransact_RefusalsWriteNothing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newWorld(t, func(o *store.Options) { o.Finders = map[string]rollout.Finder{rollout.Builtin: rollout.FindsByFilter} })
 	w.shop()
 	before := dump(t, w)
 	key := &controller.IdempotencyKey{Caller: "1", Key: "k", BodyHash: make([]byte, 32)}
@@ -186,6 +186,8 @@ func TestTransact_RefusalsWriteNothing(t *testing.T) {
 		}, rollout.InvalidRequest},
 		"host in use": {controller.Command{Environment: "other", Create: true, Key: key},
 			create("other", spec(t, `{"services": [{"name": "web", "hosts": ["shop.localhost"]}]}`)), rollout.HostInUse},
+		"name in the catalog in use": {controller.Command{Environment: "other", Create: true, Key: key},
+			create("other", spec(t, `{"services": [{"name": "api", "catalog_name": "shop-web"}]}`)), rollout.Conflict},
 	} {
 		_, err := w.Transact(t.Context(), c.command, c.decide)
 		t.Log(name, err)

@@ -29,7 +29,7 @@ type Editor struct {
 type EditorService struct {
 	Index  int
 	Title  string
-	Fields []Field // name, hosts
+	Fields []Field // name, hosts, name in Consul
 	Type   Choices
 	Health []Field
 	Only   bool // the last one, which cannot be taken away

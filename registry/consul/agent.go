@@ -130,9 +130,9 @@ func (r *Registry) deregisterFromAgent(ctx context.Context, g rollout.Generation
 }
 
 // onAgent reports what Consul says of a service's group that the agent asks, until ctx ends.
-func (w *watch) onAgent(ctx context.Context, service string, entries []entry) {
+func (w *watch) onAgent(ctx context.Context, svc rollout.Service, entries []entry) {
+	service, name := svc.Name, rollout.CatalogName(w.generation.Environment, svc)
 	entries = slices.DeleteFunc(slices.Clone(entries), func(e entry) bool { return e.service.Name != service })
-	name := rollout.CatalogName(w.generation.Environment, service)
 	complete := false // all were there, and asked
 	w.r.poll(ctx, func(q *api.QueryOptions) (*api.QueryMeta, error) {
 		q.Filter = ours(w.generation, "Service.")

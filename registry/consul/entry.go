@@ -63,7 +63,7 @@ func (r *Registry) entriesOf(spec rollout.Spec, g rollout.Generation) ([]entry, 
 				return nil, fmt.Errorf("generation %d has no instances of service %q", g.Number, svc.Name)
 			}
 			for _, in := range group.Instances {
-				e := entry{service: svc, instance: in, catalog: serviceOf(g, svc.Name, in)}
+				e := entry{service: svc, instance: in, catalog: serviceOf(g, svc, in)}
 				if r.agent != "" {
 					e.catalog.ID = agentID(g, e.catalog.Service, in)
 				}
@@ -74,18 +74,18 @@ func (r *Registry) entriesOf(spec rollout.Spec, g rollout.Generation) ([]entry, 
 	return out, nil
 }
 
-func serviceOf(g rollout.Generation, service string, in rollout.Instance) api.AgentService {
+func serviceOf(g rollout.Generation, svc rollout.Service, in rollout.Instance) api.AgentService {
 	meta := map[string]string{}
 	for key, value := range in.Meta {
 		meta[key] = value
 	}
 	meta[rollout.MetaEnvironment], meta[rollout.MetaGeneration] = g.Environment, strconv.Itoa(g.Number)
-	meta[metaService], meta[metaVersion] = service, g.Version
+	meta[metaService], meta[metaVersion] = svc.Name, g.Version
 	if g.Artifact != nil && g.Artifact.Digest != "" {
 		meta[metaDigest] = g.Artifact.Digest
 	}
 	return api.AgentService{
-		ID: service + "/" + in.ID, Service: rollout.CatalogName(g.Environment, service), Address: in.Address, Port: in.Port,
+		ID: svc.Name + "/" + in.ID, Service: rollout.CatalogName(g.Environment, svc), Address: in.Address, Port: in.Port,
 		Tags: []string{"g" + strconv.Itoa(g.Number), g.Version, string(g.Colour)}, Meta: meta,
 		Weights: api.AgentWeights{Passing: 1, Warning: 1},
 	}

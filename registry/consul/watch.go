@@ -32,14 +32,15 @@ func (r *Registry) Watch(ctx context.Context, spec rollout.Spec, generation roll
 	defer stop()
 	w := &watch{r: r, log: log, spec: spec, generation: generation, board: newBoard(generation.Number, servicesOf(spec, generation), report)}
 	for _, group := range generation.Groups {
-		if _, known := spec.Service(group.Service); !known {
+		svc, known := spec.Service(group.Service)
+		if !known {
 			continue
 		}
 		switch {
 		case group.Consul != nil:
 			parts.Go(func() { w.adopted(ctx, group) })
 		case r.agent != "":
-			parts.Go(func() { w.onAgent(ctx, group.Service, entries) })
+			parts.Go(func() { w.onAgent(ctx, svc, entries) })
 		default:
 			w.own = append(w.own, group.Service)
 		}

@@ -18,6 +18,8 @@ type Fleet struct {
 	Nodes    map[string]Remote // by name
 	// Undivided says that it gives all traffic to one generation, and takes no shares.
 	Undivided bool
+	// Finds says how it finds instances in Consul's catalog; empty for one that is told where they are.
+	Finds rollout.Finder
 }
 
 // Remote is a node that is not this process.

@@ -27,43 +27,55 @@ func (n node) stageable(ctx context.Context, fence router.Fence, route rollout.R
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		filter, err := filterFor(route.Environment, name, generation.Number, groups[name])
-		if err == nil {
-			err = n.announced(ctx, name, filter, groups[name].instances)
-		}
-		if err != nil {
+		if err := n.announced(ctx, groups[name].source, groups[name].instances); err != nil {
 			return fmt.Errorf("generation %d: %w", generation.Number, err)
 		}
 	}
 	return nil
 }
 
-// filterFor finds the instances of a generation by what every one of them has in its meta or, where they registered
-// themselves, by the filter that they were adopted with. Those must be of the service that is switched, and told apart
-// from other generations by that filter.
-func filterFor(environment, name string, generation int, p place) (string, error) {
-	switch {
-	case p.adopted == nil:
-		return fmt.Sprintf("Service.Meta[%q] == %q and Service.Meta[%q] == \"%d\"", rollout.MetaEnvironment, environment, rollout.MetaGeneration, generation), nil
-	case p.adopted.Service != name:
-		return "", fmt.Errorf("its instances were adopted from service %s of Consul, and what is switched there is service %s: register them under that name", p.adopted.Service, name)
-	case p.adopted.Filter == "":
-		return "", fmt.Errorf("its instances were adopted from service %s of Consul without a filter, so that nothing tells them from other generations there", name)
+// source is where Consul has the instances of a generation: of which service, and by which filter. What Viridian
+// registered is found by what every one of them has in its meta.
+type source struct {
+	service, filter string
+	adopted         bool
+}
+
+func sourceOf(environment, name string, generation rollout.Generation, service string) source {
+	if a, ok := generation.Adopts[service]; ok {
+		return source{a.Service, a.Filter, true}
 	}
-	return p.adopted.Filter, nil
+	return source{service: name, filter: fmt.Sprintf("Service.Meta[%q] == %q and Service.Meta[%q] == \"%d\"",
+		rollout.MetaEnvironment, environment, rollout.MetaGeneration, generation.Number)}
+}
+
+// told refuses a generation whose instances nothing tells from those of another one that has weight, is live, or is what
+// a rollback goes to. That is asked when a generation is registered; others were when the router came into the spec.
+func (s source) told(route rollout.Route, generation int, part held, others map[int]source) error {
+	if s.filter == "" {
+		return fmt.Errorf("generation %d: its instances were adopted from service %s of Consul without a filter, so that nothing tells them from other generations there", generation, s.service)
+	}
+	own := rollout.Adoption{Service: s.service, Filter: s.filter}
+	for _, n := range slices.Sorted(maps.Keys(others)) {
+		used := route.Weights.Carries(n) || route.Live == n || route.Previous == n || part.keeps(n) != nil
+		if n != generation && used && own.Overlaps(rollout.Adoption{Service: others[n].service, Filter: others[n].filter}) {
+			return fmt.Errorf("generation %d: %s of service %s in Consul finds what %s finds, by which generation %d is known", generation, s.filter, s.service, others[n].filter, n)
+		}
+	}
+	return nil
 }
 
 // patience is how long a registry that is at it is waited for.
 const patience = 1500 * time.Millisecond
 
 // announced waits for a moment until Consul's catalog has all of the instances, and says then which it lacks.
-func (n node) announced(ctx context.Context, name, filter string, instances []rollout.Instance) error {
+func (n node) announced(ctx context.Context, from source, instances []rollout.Instance) error {
 	options := consistent(ctx)
-	options.Filter = filter
+	options.Filter = from.filter
 	for until := n.Clock.Now().Add(patience); ; {
-		found, meta, err := n.Client.Health().Service(name, "", false, options)
+		found, meta, err := n.Client.Health().Service(from.service, "", false, options)
 		if err != nil {
-			return n.explain(ctx, "read service "+name, err)
+			return n.explain(ctx, "read service "+from.service, err)
 		}
 		lacks := slices.IndexFunc(instances, func(in rollout.Instance) bool {
 			return !slices.ContainsFunc(found, func(e *api.ServiceEntry) bool { return at(e, in) })
@@ -72,7 +84,7 @@ func (n node) announced(ctx context.Context, name, filter string, instances []ro
 			return nil
 		}
 		if options.WaitTime = until.Sub(n.Clock.Now()); options.WaitTime <= 0 {
-			return fmt.Errorf("instance %s is not among the %d that Consul has of service %s with %s", instances[lacks].ID, len(found), name, filter)
+			return fmt.Errorf("instance %s is not among the %d that Consul has of service %s with %s", instances[lacks].ID, len(found), from.service, from.filter)
 		}
 		if options.WaitIndex = meta.LastIndex; meta.LastIndex == 0 {
 			options.WaitIndex = 1

@@ -52,7 +52,7 @@ func exercise(t *testing.T, kind string, open func(consul.Options) router.Router
 		c := &crossing{agent: agent, client: client, find: find, services: map[string]string{}}
 		for _, svc := range routes[0].Services {
 			for _, host := range svc.Hosts {
-				c.services[strings.ToLower(host)] = rollout.CatalogName(routes[0].Environment, svc.Name)
+				c.services[strings.ToLower(host)] = rollout.CatalogName(routes[0].Environment, svc.Service)
 			}
 		}
 		front := httptest.NewServer(c)
@@ -143,7 +143,7 @@ func (a announcing) Stage(ctx context.Context, fence router.Fence, route rollout
 		}
 		for i, in := range group.Instances {
 			_, err := a.client.Catalog().Register(&api.CatalogRegistration{Node: "outside", Address: "127.0.0.1", Service: &api.AgentService{
-				ID: fmt.Sprintf("%s-%s-%d-%d", route.Environment, group.Service, g.Number, i), Service: rollout.CatalogName(route.Environment, group.Service),
+				ID: fmt.Sprintf("%s-%s-%d-%d", route.Environment, group.Service, g.Number, i), Service: rollout.CatalogName(route.Environment, rollout.Service{Name: group.Service}),
 				Address: in.Address, Port: in.Port,
 				Meta: map[string]string{rollout.MetaEnvironment: route.Environment, rollout.MetaGeneration: fmt.Sprint(g.Number)},
 			}}, (&api.WriteOptions{}).WithContext(ctx))

@@ -12,7 +12,15 @@ import (
 var errRaced = errors.New("somebody else writes the same entry again and again")
 
 // ErrForeign is of an entry or a query that somebody else made under a name of ours: it is neither taken over nor deleted.
-var ErrForeign = errors.New("it was made by somebody else: delete it, or name the service otherwise")
+var ErrForeign = errors.New("it was made by somebody else: delete it, or give the service another catalog_name")
+
+// foreign is ErrForeign of something, and says whose it is where that is known.
+func foreign(what, environment string) error {
+	if environment != "" {
+		what += ", of environment " + environment + ","
+	}
+	return fmt.Errorf("%s in Consul: %w", what, ErrForeign)
+}
 
 // tries bounds how often a lost compare-and-set is tried again, each time on what was read anew.
 const tries = 20

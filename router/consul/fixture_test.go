@@ -40,6 +40,15 @@ func newTown(t testing.TB, agent *consultest.Agent, services ...string) *town {
 	return w
 }
 
+// known is the name of a service in the catalog.
+func (w *town) known(service string) string {
+	svc, ok := w.spec.Service(service)
+	if !ok {
+		w.Fatalf("there is no service %s", service)
+	}
+	return rollout.CatalogName(w.name, svc)
+}
+
 // generation is one with an instance for each of the services, at an address that tells which it is.
 func (w *town) generation(number int, services ...string) rollout.Generation {
 	g := rollout.Generation{Environment: w.name, Number: number, Version: fmt.Sprintf("v%d", number), Colour: rollout.Blue}

@@ -126,7 +126,7 @@ func publish(route rollout.Route, staged map[int]kept) Published {
 	for _, svc := range route.Services {
 		for _, n := range route.Weights.Numbers() {
 			if instances := staged[n].Groups[svc.Name]; len(instances) > 0 {
-				p.Groups = append(p.Groups, PublishedGroup{Service: svc.Name, Name: cmp.Or(staged[n].Names[svc.Name], rollout.CatalogName(route.Environment, svc.Name)),
+				p.Groups = append(p.Groups, PublishedGroup{Service: svc.Name, Name: cmp.Or(staged[n].Names[svc.Name], rollout.CatalogName(route.Environment, svc.Service)),
 					Hosts: append([]string{}, svc.Hosts...), Generation: n, Weight: route.Weights[n], MembersAt: staged[n].MembersAt, Instances: instances})
 			}
 		}

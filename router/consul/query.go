@@ -17,8 +17,9 @@ import (
 )
 
 // Query switches what Consul's DNS answers: each service of an environment has a prepared query of its catalog name,
-// asked as <environment>-<service>.query.consul, that names one generation by the meta of its instances. Consul does not
-// compare when a query is written, so a write is read, compared, written and read back under the lease.
+// asked as <name>.query.consul, that names one generation by what its instances have: the meta that Viridian gave them, or
+// what the filter says that they were adopted with. Consul does not compare when a query is written, so a write is read,
+// compared, written and read back under the lease.
 type Query struct {
 	node
 	hidden atomic.Bool // the last list left out what the token may not read
@@ -45,10 +46,10 @@ func (q *Query) queries(ctx context.Context, environment string, names ...string
 	var out []queryHeld
 	for _, definition := range all {
 		switch {
-		case definition.Service.ServiceMeta[rollout.MetaEnvironment] == environment:
+		case environmentOf(definition) == environment:
 			out = append(out, heldByQuery(environment, definition))
 		case slices.Contains(names, definition.Name):
-			return nil, nil, fmt.Errorf("prepared query %s in Consul: %w", definition.Name, ErrForeign)
+			return nil, nil, foreign("prepared query "+definition.Name, environmentOf(definition))
 		}
 	}
 	slices.SortFunc(out, func(a, b queryHeld) int { return strings.Compare(a.name, b.name) })
@@ -71,32 +72,47 @@ func (q *Query) Stage(ctx context.Context, fence router.Fence, route rollout.Rou
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		if groups[name].adopted != nil {
-			return fmt.Errorf("generation %d has instances of service %s that registered themselves, and a prepared query cannot tell them apart: "+
-				"register them by Viridian", generation.Number, groups[name].service.Name)
-		}
-	}
-	if err := q.stageable(ctx, fence, route, generation, groups, parts); err != nil {
-		return err
-	}
+	due := map[string]queryHeld{}
 	for _, name := range names {
 		h := queryHeld{held: held{name: name}}
 		if i := slices.IndexFunc(known, func(h queryHeld) bool { return h.definition.Name == name }); i >= 0 {
 			h = known[i]
 		}
-		if h.groups[generation.Number] == len(groups) {
+		if err := queryable(route, generation.Number, groups[name], h); err != nil {
+			return err
+		}
+		due[name] = h
+	}
+	if err := q.stageable(ctx, fence, route, generation, groups, parts); err != nil {
+		return err
+	}
+	for _, name := range names {
+		h, wanted := due[name], stagedGroup{len(groups), groups[name].source}
+		if h.staged[generation.Number] == wanted {
 			continue
 		}
-		staged := map[int]int{generation.Number: len(groups)}
-		for n, count := range h.groups {
-			if n != generation.Number {
-				staged[n] = count
-			}
+		staged := maps.Clone(h.staged)
+		if staged == nil {
+			staged = map[int]stagedGroup{}
 		}
+		staged[generation.Number] = wanted
 		if err := q.put(ctx, queryFor(h.definition, route.Environment, name, queryMark{h.mark, staged}, h.weights)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// queryable refuses what a prepared query cannot name, or cannot name alone.
+func queryable(route rollout.Route, generation int, p place, h queryHeld) error {
+	if _, err := rollout.ParseSelection(p.source.filter); p.source.filter != "" && err != nil {
+		return fmt.Errorf("generation %d: a prepared query cannot follow the filter %s: %w; it follows %s", generation, p.source.filter, err, rollout.SelectionForms)
+	}
+	if err := p.source.told(route, generation, h.held, h.sources()); err != nil {
+		return err
+	}
+	if before, ok := h.staged[generation]; ok && before.source != p.source && h.weights.Carries(generation) && !route.Weights.Carries(generation) {
+		return fmt.Errorf("generation %d of environment %s is named with other instances", generation, route.Environment)
 	}
 	return nil
 }
@@ -153,7 +169,7 @@ func (q *Query) Apply(ctx context.Context, _ router.Fence, route rollout.Route) 
 	}
 	for _, h := range due {
 		if slices.Contains(names, h.definition.Name) {
-			err = q.put(ctx, queryFor(h.definition, route.Environment, h.definition.Name, queryMark{markOf(route), h.groups}, h.share(route.Weights)))
+			err = q.put(ctx, queryFor(h.definition, route.Environment, h.definition.Name, queryMark{markOf(route), h.staged}, h.share(route.Weights)))
 		} else {
 			err = q.delete(ctx, route.Environment, h)
 		}
@@ -176,8 +192,8 @@ func (q *Query) Observe(ctx context.Context, environment string) (router.Observa
 	}
 	good, wanted := map[int]int{}, map[int]int{}
 	for _, h := range known {
-		for n, groups := range h.groups {
-			good[n], wanted[n] = good[n]+1, max(wanted[n], groups)
+		for n, staged := range h.staged {
+			good[n], wanted[n] = good[n]+1, max(wanted[n], staged.groups)
 		}
 	}
 	o.Staged = complete(good, wanted)
@@ -204,7 +220,7 @@ func (q *Query) Remove(ctx context.Context, fence router.Fence, environment stri
 		if !slices.Contains(h.has, generation) {
 			continue
 		}
-		left := maps.Clone(h.groups)
+		left := maps.Clone(h.staged)
 		delete(left, generation)
 		if err := q.put(ctx, queryFor(h.definition, environment, h.definition.Name, queryMark{h.mark, left}, h.weights)); err != nil {
 			return err

@@ -2,11 +2,10 @@ package consul
 
 import (
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/hashicorp/consul/api"
 
 	"viridian/rollout"
 )
@@ -15,89 +14,75 @@ import (
 // something to us and nothing to Consul.
 const markPrefix = "!viridian:"
 
-// noGeneration is what a query names that is to answer nobody.
-const noGeneration = "0"
-
-// queryMark is what is kept in a query beside the generation that it names.
+// queryMark is what is kept in a query beside what it names.
 type queryMark struct {
 	mark
-	groups map[int]int // of each known generation, how many services have it
+	staged map[int]stagedGroup // the known generations
 }
 
-func (m queryMark) numbers() []int { return slices.Sorted(maps.Keys(m.groups)) }
+// stagedGroup is a known generation in a query: how many services have it, and where the instances of this one are.
+type stagedGroup struct {
+	groups int
+	source source
+}
 
+func (m queryMark) numbers() []int { return slices.Sorted(maps.Keys(m.staged)) }
+
+func (m queryMark) sources() map[int]source {
+	out := map[int]source{}
+	for n, group := range m.staged {
+		out[n] = group.source
+	}
+	return out
+}
+
+// tag is the mark as a text. Of what Viridian registered the source goes without saying.
 func (m queryMark) tag() string {
 	var staged []string
 	for _, n := range m.numbers() {
-		staged = append(staged, strconv.Itoa(n)+"*"+strconv.Itoa(m.groups[n]))
+		group := m.staged[n]
+		words := []string{strconv.Itoa(n), strconv.Itoa(group.groups)}
+		if group.source.adopted {
+			words = append(words, escape(group.source.service), escape(group.source.filter))
+		}
+		staged = append(staged, strings.Join(words, "*"))
 	}
 	return markPrefix + strings.Join([]string{strconv.FormatInt(m.Revision, 10), strconv.FormatInt(m.SpecVersion, 10),
 		strconv.Itoa(m.Live), strconv.Itoa(m.Previous), strings.Join(staged, "+")}, ":")
 }
 
-// parseQueryMark reads the mark among the tags; ok is false when there is none that we wrote.
-func parseQueryMark(tags []string) (m queryMark, ok bool) {
-	if len(tags) != 1 {
+// escape leaves letters, digits and - _ . ~ as they are, and none of the signs that a mark is divided by.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
+
+// parseQueryMark reads the mark among the tags of a query of the service by that name; ok is false when there is none
+// that we wrote.
+func parseQueryMark(environment, name string, tags []string) (m queryMark, ok bool) {
+	i := slices.IndexFunc(tags, func(tag string) bool { return strings.HasPrefix(tag, markPrefix) })
+	if i < 0 {
 		return m, false
 	}
-	text, found := strings.CutPrefix(tags[0], markPrefix)
-	fields := strings.Split(text, ":")
-	if !found || len(fields) != 5 {
+	fields := strings.Split(strings.TrimPrefix(tags[i], markPrefix), ":")
+	if len(fields) != 5 {
 		return m, false
 	}
-	m.groups = map[int]int{}
+	m.staged = map[int]stagedGroup{}
 	m.mark, ok = parseMark(map[string]string{metaRevision: fields[0], metaSpecVersion: fields[1], metaLive: fields[2], metaPrevious: fields[3]})
-	for word := range strings.SplitSeq(fields[4], "+") {
-		number, of, _ := strings.Cut(word, "*")
-		n, errN := strconv.Atoi(number)
-		groups, errG := strconv.Atoi(of)
-		if errN == nil && errG == nil && n > 0 {
-			m.groups[n] = groups
+	for text := range strings.SplitSeq(fields[4], "+") {
+		words := strings.Split(text, "*")
+		n, err := strconv.Atoi(words[0])
+		if err != nil || n < 1 {
+			continue
 		}
+		group := stagedGroup{source: sourceOf(environment, name, rollout.Generation{Number: n}, "")}
+		if len(words) > 1 {
+			group.groups, _ = strconv.Atoi(words[1])
+		}
+		if len(words) == 4 {
+			service, _ := url.QueryUnescape(words[2])
+			filter, _ := url.QueryUnescape(words[3])
+			group.source = source{service, filter, true}
+		}
+		m.staged[n] = group
 	}
-	return m, ok && m.tag() == tags[0]
-}
-
-// queryFor is the prepared query of a service. What somebody set of how near the answers are is kept.
-func queryFor(old *api.PreparedQueryDefinition, environment, name string, m queryMark, weights rollout.Weights) *api.PreparedQueryDefinition {
-	out := &api.PreparedQueryDefinition{}
-	if old != nil {
-		*out = *old
-	}
-	out.Name, out.Service.Service, out.Service.OnlyPassing, out.DNS.TTL = name, name, true, "0s"
-	out.Service.Tags = []string{m.tag()}
-	out.Service.ServiceMeta = map[string]string{rollout.MetaEnvironment: environment, rollout.MetaGeneration: noGeneration}
-	if numbers := weights.Numbers(); len(numbers) == 1 {
-		out.Service.ServiceMeta[rollout.MetaGeneration] = strconv.Itoa(numbers[0])
-	}
-	return out
-}
-
-// sameQuery compares queries by what we write.
-func sameQuery(a, b *api.PreparedQueryDefinition) bool {
-	return a.Name == b.Name && a.Service.Service == b.Service.Service && a.Service.OnlyPassing == b.Service.OnlyPassing && a.DNS.TTL == b.DNS.TTL &&
-		slices.Equal(a.Service.Tags, b.Service.Tags) && maps.Equal(a.Service.ServiceMeta, b.Service.ServiceMeta)
-}
-
-// queryHeld is a query that was read.
-type queryHeld struct {
-	held
-	groups     map[int]int // see [queryMark]
-	definition *api.PreparedQueryDefinition
-}
-
-// heldByQuery reads what the query of a service does.
-func heldByQuery(environment string, q *api.PreparedQueryDefinition) queryHeld {
-	m, ok := parseQueryMark(q.Service.Tags)
-	h := queryHeld{definition: q, groups: m.groups, held: held{mark: m.mark, name: "prepared query " + q.Name, has: m.numbers(), weights: rollout.Weights{}}}
-	if n, err := strconv.Atoi(q.Service.ServiceMeta[rollout.MetaGeneration]); err == nil && n > 0 {
-		h.weights[n] = 100
-	}
-	switch {
-	case !ok:
-		h.edited = h.name + " was written by somebody else, and names " + weightsText(h.weights)
-	case !sameQuery(q, queryFor(q, environment, q.Name, m, h.weights)):
-		h.edited = h.name + " was changed by hand, and names " + weightsText(h.weights)
-	}
-	return h
+	return m, ok && m.tag() == tags[i]
 }

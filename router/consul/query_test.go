@@ -22,7 +22,7 @@ func (w *town) resolves(service string, generation int) {
 	if generation > 0 {
 		want = []string{fmt.Sprintf("10.0.0.%d:%d", generation, 8000+generation)}
 	}
-	got, err := lookup(w.agent.DNS, rollout.CatalogName(w.name, service))
+	got, err := lookup(w.agent.DNS, w.known(service))
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 		w.Fatalf("%s resolves to %v (%v), want %v", service, got, err, want)
 	}

@@ -37,13 +37,16 @@ func checkRoute(route rollout.Route) error {
 func servicesOf(route rollout.Route) (names []string) {
 	for _, svc := range route.Services {
 		names = append(names, svc.Name)
+		if svc.CatalogName != "" {
+			names = append(names, svc.CatalogName)
+		}
 	}
 	return names
 }
 
 func catalogNames(route rollout.Route) (names []string) {
 	for _, svc := range route.Services {
-		names = append(names, rollout.CatalogName(route.Environment, svc.Name))
+		names = append(names, rollout.CatalogName(route.Environment, svc.Service))
 	}
 	return names
 }
@@ -52,7 +55,7 @@ func catalogNames(route rollout.Route) (names []string) {
 type place struct {
 	service   rollout.Service
 	instances []rollout.Instance
-	adopted   *rollout.Adoption // where they are from, when they registered themselves
+	source    source
 }
 
 // places are the services that the generation has instances of, by the names that Consul knows them by.
@@ -64,11 +67,8 @@ func places(route rollout.Route, generation rollout.Generation) (map[string]plac
 	for _, svc := range route.Services {
 		for _, group := range generation.Groups {
 			if group.Service == svc.Name && len(group.Instances) > 0 {
-				p := place{service: svc.Service, instances: group.Instances}
-				if a, ok := generation.Adopts[svc.Name]; ok {
-					p.adopted = &a
-				}
-				out[rollout.CatalogName(route.Environment, svc.Name)] = p
+				name := rollout.CatalogName(route.Environment, svc.Service)
+				out[name] = place{svc.Service, group.Instances, sourceOf(route.Environment, name, generation, svc.Name)}
 			}
 		}
 	}

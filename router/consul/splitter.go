@@ -28,31 +28,50 @@ var (
 func NewSplitter(o Options) *Splitter { return &Splitter{newNode(o, splitterPolicy)} }
 
 // Stage adds the generation's subset to the resolver of each of its services, once Consul's catalog has every instance,
-// and makes the defaults and the splitter that the first switch needs; until then callers get an error, and never a
-// generation that was not promoted.
+// and makes the defaults and the splitter that the first switch needs. Until then callers get an error, and never a
+// generation that was not promoted; where they may have known the name before, they get what they got.
 func (s *Splitter) Stage(ctx context.Context, fence router.Fence, route rollout.Route, generation rollout.Generation) error {
 	groups, err := places(route, generation)
 	if err != nil {
 		return err
 	}
-	_, parts, err := s.read(ctx, route.Environment, slices.Collect(maps.Keys(groups))...)
+	pairs, parts, err := s.read(ctx, route.Environment, slices.Collect(maps.Keys(groups))...)
 	if err != nil {
 		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(groups)) {
+		p, part := pair{name: name}, held{}
+		if i := slices.IndexFunc(pairs, func(p pair) bool { return p.name == name }); i >= 0 {
+			p, part = pairs[i], parts[i]
+		}
+		if err := switchable(name, generation.Number, groups[name]); err != nil {
+			return err
+		}
+		if err := groups[name].source.told(route, generation.Number, part, p.sources()); err != nil {
+			return err
+		}
 	}
 	if err := s.stageable(ctx, fence, route, generation, groups, parts); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		if svc := groups[name].service; svc.Protocol != "http" {
-			return fmt.Errorf("service %s speaks %s: a splitter shares http only", svc.Name, svc.Protocol)
-		}
-		filter, err := filterFor(route.Environment, name, generation.Number, groups[name])
-		if err != nil {
+		p := groups[name]
+		known := p.source.adopted || p.service.CatalogName != ""
+		if err := s.stageOne(ctx, route.Environment, name, member{generation.Number, len(groups), p.source.filter, known}); err != nil {
 			return err
 		}
-		if err := s.stageOne(ctx, route.Environment, name, member{generation.Number, len(groups), filter}); err != nil {
-			return err
-		}
+	}
+	return nil
+}
+
+// switchable refuses what a splitter cannot lead to.
+func switchable(name string, generation int, p place) error {
+	switch {
+	case p.service.Protocol != "http":
+		return fmt.Errorf("service %s speaks %s: a splitter shares http only", p.service.Name, p.service.Protocol)
+	case p.source.service != name:
+		return fmt.Errorf("generation %d: its instances were adopted from service %s of Consul, and what is switched there is service %s: "+
+			"an environment whose service has \"catalog_name\": %q can adopt them", generation, p.source.service, name, p.source.service)
 	}
 	return nil
 }
@@ -62,16 +81,18 @@ func (s *Splitter) stageOne(ctx context.Context, environment, name string, gener
 	if err := s.stageDefaults(ctx, environment, name); err != nil {
 		return err
 	}
+	open := false
 	err := s.change(ctx, api.ServiceResolver, name, func(entry api.ConfigEntry) (api.ConfigEntry, bool, error) {
 		resolver, _ := entry.(*api.ServiceResolverConfigEntry)
 		next := resolverFor(resolver, environment, name, generation)
+		open = isOpen(next)
 		return next, !alike(resolver, next), nil
 	})
 	if err != nil {
 		return err
 	}
 	return s.change(ctx, api.ServiceSplitter, name, func(entry api.ConfigEntry) (api.ConfigEntry, bool, error) {
-		return splitterFor(environment, name, mark{}, nil), entry == nil, nil
+		return splitterFor(environment, name, mark{}, nil, open), entry == nil, nil
 	})
 }
 
@@ -145,6 +166,6 @@ func (s *Splitter) applyOne(ctx context.Context, route rollout.Route, p pair) er
 		if done, err := h.admits(route); done || err != nil {
 			return nil, false, err
 		}
-		return splitterFor(route.Environment, p.name, markOf(route), h.share(route.Weights)), true, nil
+		return splitterFor(route.Environment, p.name, markOf(route), h.share(route.Weights), now.open()), true, nil
 	})
 }

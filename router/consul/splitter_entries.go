@@ -1,6 +1,7 @@
 package consul
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,12 +22,17 @@ const nobodyFilter = `Service.Meta["` + rollout.MetaGeneration + `"] == "0"`
 // metaMember begins the keys under which a resolver notes each subset, see [member].
 const metaMember = "viridian-member-"
 
+// metaOpen marks a resolver and a splitter of a name that callers may have known before: as long as no generation has
+// weight they get every instance, as they did.
+const metaOpen = "viridian-open"
+
 // member is a generation in a resolver. How many services have it is noted there, so that it is missed when one of them
 // has lost it, and the sum of its filter, so that an edit is seen.
 type member struct {
 	generation int
 	groups     int
 	filter     string
+	open       bool // see [metaOpen]; of a resolver that is ours already, nothing changes
 }
 
 func (m member) note() string { return strconv.Itoa(m.groups) + " " + sum([]byte(m.filter)) }
@@ -58,7 +64,19 @@ func resolverBase(resolver *api.ServiceResolverConfigEntry, environment, name st
 	}
 	out.Subsets[nobody] = api.ServiceResolverSubset{Filter: nobodyFilter, OnlyPassing: true}
 	out.Meta[rollout.MetaEnvironment] = environment
+	if isOpen(resolver) {
+		out.DefaultSubset = ""
+	}
 	return out
+}
+
+func isOpen(resolver *api.ServiceResolverConfigEntry) bool {
+	return resolver != nil && resolver.Meta[metaOpen] != ""
+}
+
+// open says whether either of the pair says so: the other one may have lost its mark by somebody's hand.
+func (p pair) open() bool {
+	return isOpen(p.resolver) || (p.splitter != nil && p.splitter.Meta[metaOpen] != "")
 }
 
 // resolverFor is the resolver with the generation.
@@ -66,6 +84,9 @@ func resolverFor(resolver *api.ServiceResolverConfigEntry, environment, name str
 	out := resolverBase(resolver, environment, name)
 	out.Subsets[subset(m.generation)] = api.ServiceResolverSubset{OnlyPassing: true, Filter: m.filter}
 	out.Meta[metaMember+subset(m.generation)] = m.note()
+	if m.open && (resolver == nil || resolver.Meta[rollout.MetaEnvironment] == "") {
+		out.DefaultSubset, out.Meta[metaOpen] = "", "true"
+	}
 	return out
 }
 
@@ -74,15 +95,22 @@ func alike(a, b *api.ServiceResolverConfigEntry) bool {
 	return a != nil && a.DefaultSubset == b.DefaultSubset && a.Redirect == nil && maps.Equal(a.Subsets, b.Subsets) && maps.Equal(a.Meta, b.Meta)
 }
 
-// splitterFor shares by the weights that the service can serve; what is left over goes to nobody.
-func splitterFor(environment, name string, m mark, weights rollout.Weights) *api.ServiceSplitterConfigEntry {
+// splitterFor shares by the weights that the service can serve; what is left over goes to nobody. An open service that
+// has no part in the weights is led as if there were no splitter.
+func splitterFor(environment, name string, m mark, weights rollout.Weights, open bool) *api.ServiceSplitterConfigEntry {
 	out := &api.ServiceSplitterConfigEntry{Kind: api.ServiceSplitter, Name: name, Meta: m.meta(environment)}
+	if open {
+		out.Meta[metaOpen] = "true"
+	}
 	rest := 100
 	for _, n := range weights.Numbers() {
 		out.Splits = append(out.Splits, api.ServiceSplit{Weight: float32(weights[n]), ServiceSubset: subset(n)})
 		rest -= weights[n]
 	}
-	if rest > 0 {
+	switch {
+	case open && rest == 100:
+		out.Splits = []api.ServiceSplit{{Weight: 100}}
+	case rest > 0:
 		out.Splits = append(out.Splits, api.ServiceSplit{Weight: float32(rest), ServiceSubset: nobody})
 	}
 	return out
@@ -109,17 +137,35 @@ func (p pair) ours(environment string) bool {
 		(p.splitter != nil && p.splitter.Meta[rollout.MetaEnvironment] == environment)
 }
 
+// owner is the environment whose mark the pair has.
+func (p pair) owner() string {
+	if p.resolver != nil && p.resolver.Meta[rollout.MetaEnvironment] != "" {
+		return p.resolver.Meta[rollout.MetaEnvironment]
+	}
+	if p.splitter != nil {
+		return p.splitter.Meta[rollout.MetaEnvironment]
+	}
+	return ""
+}
+
+// sources are the generations that the resolver has, by what finds their instances.
+func (p pair) sources() map[int]source {
+	out := map[int]source{}
+	if p.resolver == nil {
+		return out
+	}
+	for name, s := range p.resolver.Subsets {
+		if n, ok := generationOf(name); ok {
+			out[n] = source{service: p.name, filter: s.Filter}
+		}
+	}
+	return out
+}
+
 // held reads what the pair does.
 func (p pair) held(environment string) held {
 	h := held{name: "splitter " + p.name, weights: rollout.Weights{}}
-	if p.resolver != nil {
-		for name := range p.resolver.Subsets {
-			if n, ok := generationOf(name); ok {
-				h.has = append(h.has, n)
-			}
-		}
-		slices.Sort(h.has)
-	}
+	h.has = slices.Sorted(maps.Keys(p.sources()))
 	if p.splitter == nil {
 		return h
 	}
@@ -130,20 +176,20 @@ func (p pair) held(environment string) held {
 			h.weights[n] += int(split.Weight)
 		}
 	}
-	switch wanted := splitterFor(environment, p.name, h.mark, h.weights).Splits; {
+	switch wanted := splitterFor(environment, p.name, h.mark, h.weights, p.open()).Splits; {
 	case !ok:
 		h.edited = h.name + " was written by somebody else, and has " + weightsText(h.weights)
-	case !sameSplits(p.splitter.Splits, wanted):
+	case !sameSplits(p.name, p.splitter.Splits, wanted):
 		h.edited = h.name + " was changed by hand, and has " + splitsText(p.splitter.Splits)
 	}
 	return h
 }
 
-func sameSplits(a, b []api.ServiceSplit) bool {
+func sameSplits(name string, a, b []api.ServiceSplit) bool {
 	by := func(x, y api.ServiceSplit) int { return int(x.Weight*100) - int(y.Weight*100) }
 	a, b = slices.SortedStableFunc(slices.Values(a), by), slices.SortedStableFunc(slices.Values(b), by)
 	return slices.EqualFunc(a, b, func(x, y api.ServiceSplit) bool {
-		return x.Weight == y.Weight && x.ServiceSubset == y.ServiceSubset && x.RequestHeaders == nil && x.ResponseHeaders == nil
+		return x.Weight == y.Weight && cmp.Or(x.Service, name) == cmp.Or(y.Service, name) && x.ServiceSubset == y.ServiceSubset && x.RequestHeaders == nil && x.ResponseHeaders == nil
 	})
 }
 

@@ -33,7 +33,7 @@ func (s *Splitter) read(ctx context.Context, environment string, names ...string
 		if p.ours(environment) {
 			pairs, parts = append(pairs, p), append(parts, p.held(environment))
 		} else if slices.Contains(names, name) {
-			return nil, nil, fmt.Errorf("resolver or splitter %s in Consul: %w", name, ErrForeign)
+			return nil, nil, foreign("resolver or splitter "+name, p.owner())
 		}
 	}
 	return pairs, parts, nil

@@ -26,7 +26,7 @@ func newSplitter(w *town) *consul.Splitter {
 // chain is what Consul tells proxies to do with a service: shares by address of the instances of the chosen subsets.
 func (w *town) chain(service string) map[string]int {
 	w.Helper()
-	answer, _, err := w.client.DiscoveryChain().Get(rollout.CatalogName(w.name, service), nil, nil)
+	answer, _, err := w.client.DiscoveryChain().Get(w.known(service), nil, nil)
 	if err != nil {
 		w.Fatal(err)
 	}
