@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 )
 
 // The members of a generation that is followed come and go while its slot serves. Those that stay keep their servers,
@@ -156,14 +157,16 @@ func (s *staging) changeService(ctx context.Context, v view, service string) err
 			atOnce = false
 		}
 	}
+	let := s.start
+	if atOnce {
+		let = s.repair
+	} else if err := s.vacateServers(ctx, v, service); err != nil {
+		return err
+	}
 	for i, srv := range v.servers[backend] {
 		target, wanted := s.placement.target(service, i)
 		if !wanted || (srv.at(target) && srv.ready()) {
 			continue
-		}
-		let := s.start
-		if atOnce {
-			let = s.repair
 		}
 		if err := let(ctx, backend+"/"+srv.name, srv, target); err != nil {
 			return err
@@ -177,6 +180,51 @@ func (s *staging) changeService(ctx context.Context, v view, service string) err
 		}
 	}
 	return nil
+}
+
+// vacatePatience is how long what is open on former members holds up those that are given their servers.
+const vacatePatience = 3 * time.Second
+
+// vacateServers sees to it that those that join are given servers on which nothing of a former member is open. Where there
+// was a free one for each of them, that is so. What outlasts the patience may later give its connection to the next one:
+// that is logged.
+func (s *staging) vacateServers(ctx context.Context, v view, service string) error {
+	name, number := s.route.Environment, s.slot.number
+	backend := backendName(name, service, number)
+	given := map[string]bool{}
+	for i, srv := range v.servers[backend] {
+		if target, wanted := s.placement.target(service, i); wanted && !srv.at(target) {
+			given[srv.name] = true
+			if srv.idle() {
+				continue
+			}
+			if err := s.runtime.do(ctx, "set", "server", backend+"/"+srv.name, "state", "maint"); err != nil {
+				return err
+			}
+		}
+	}
+	ticker := s.clock.NewTicker(checkPoll)
+	defer ticker.Stop()
+	for end := s.clock.Now().Add(vacatePatience); ; {
+		busy, err := s.busy(ctx, v, name, service, number)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(busy, func(server string, _ bool) bool { return !given[server] })
+		switch {
+		case len(busy) == 0:
+			return nil
+		case !s.clock.Now().Before(end):
+			s.logger.Warn("a new member is given the server of one that left while something is open on it: print more servers with viridian haproxy-config --servers",
+				"environment", name, "generation", s.placement.generation, "service", service, "servers", len(busy))
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.Chan():
+		}
+	}
 }
 
 // serves says whether every backend of the slot that is in use has a server that takes requests.

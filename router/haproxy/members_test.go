@@ -314,6 +314,47 @@ func TestMembers_BusyServers(t *testing.T) {
 	l.well(1, all(1), 1)
 }
 
+// TestMembers_NoServerToSpare: a server that goes from one member to another takes no connection along, so that who left
+// gets nothing more, although the requests that were open end well.
+func TestMembers_NoServerToSpare(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, func(_ *haproxy, c *Config) { c.Servers = 2 })
+	backends := map[int]*routertest.Backend{}
+	stage := func(revision int64, weights rollout.Weights, at, one, two int) {
+		t.Helper()
+		g := rollout.Generation{Environment: "shop", Number: 1, MembersAt: time.UnixMicro(int64(1e15 + at)), Groups: []rollout.Group{{Service: "web"}}}
+		for _, m := range []int{one, two} {
+			if backends[m] == nil {
+				backends[m] = routertest.NewBackend(t, m)
+			}
+			g.Groups[0].Instances = append(g.Groups[0].Instances, backends[m].Instance(fmt.Sprint("web-", m)))
+		}
+		f := routertest.Flip{Begun: time.Now(), Weights: map[int]int{one: 1, two: 1}}
+		l.must(l.change(l.ctx, l.Node, l.route(revision, weights), g))
+		f.Applied = time.Now()
+		l.flips = append(l.flips, f)
+	}
+	stage(0, nil, 1, 10, 11)
+	l.must(l.tryApply(1, all(1)))
+	v := l.load(routertest.Load{KeepAlive: 6, SlowEvery: 5}, func(traffic *routertest.Traffic) {
+		for i := range 8 {
+			enough := traffic.Count() + 100
+			eventually(t, "traffic", func() bool { return traffic.Count() >= enough })
+			stage(1, all(1), i+2, 11+i, 12+i) // one leaves, one joins
+		}
+	})
+	t.Logf("%v", v)
+	if !v.Clean() {
+		t.Errorf("%v", v)
+	}
+	for m := 10; m < 19; m++ {
+		if v.By[m] == 0 {
+			t.Errorf("member %d got no request", m)
+		}
+	}
+	l.well(1, all(1), 1)
+}
+
 // TestMembers_FullDisk holds up the record of a change, and not the change.
 func TestMembers_FullDisk(t *testing.T) {
 	t.Parallel()
