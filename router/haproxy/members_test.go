@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -170,11 +171,11 @@ func TestMembers_KeepTheirServers(t *testing.T) {
 	if o := l.observe(); o.Error != "" || len(o.Staged) != 1 {
 		t.Errorf("staged %v: %s", o.Staged, o.Error)
 	}
-	l.remove2(t)
+	l.emptied(t)
 }
 
-// remove2 takes generation 1 out and finds its slot empty.
-func (l *lab) remove2(t *testing.T) {
+// emptied takes generation 1 out and finds its slot empty.
+func (l *lab) emptied(t *testing.T) {
 	t.Helper()
 	l.apply(2, nil)
 	l.remove(2, 1)
@@ -352,6 +353,53 @@ func TestMembers_NoServerToSpare(t *testing.T) {
 			t.Errorf("member %d got no request", m)
 		}
 	}
+	l.well(1, all(1), 1)
+}
+
+// TestMembers_CutShort: changes that end anywhere in the middle are finished, or overtaken, by the next one of any process.
+// No request fails meanwhile, and none of it is taken for an edit.
+func TestMembers_CutShort(t *testing.T) {
+	t.Parallel()
+	l := newCrewLab(t, func(_ *haproxy, c *Config) { c.Servers = 6 })
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	var pool []*patient
+	for i := range 8 {
+		pool = append(pool, newPatient(t, i+1, true))
+	}
+	pick := func() []*patient {
+		random.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
+		return slices.Clone(pool[:1+random.IntN(5)])
+	}
+	l.must(l.tryStage(0, crew(1, 1, pick()...)))
+	l.must(l.tryApply(1, all(1)))
+	l.flips = []routertest.Flip{{Begun: time.Now(), Applied: time.Now(), Weights: map[int]int{1: 1, 2: 1, 3: 1, 4: 1, 5: 1, 6: 1, 7: 1, 8: 1}}}
+	nodes := []*Node{l.Node, l.haproxy.bareNode(t)}
+	cut := 0
+	v := l.load(routertest.Load{KeepAlive: 3, Fresh: 1}, func(*routertest.Traffic) {
+		for round := range 40 {
+			g := crew(1, round+2, pick()...)
+			ctx, cancel := context.WithTimeout(l.ctx, time.Duration(random.IntN(25))*time.Millisecond)
+			if l.change(ctx, nodes[random.IntN(2)], l.route(1, all(1)), g) != nil {
+				cut++
+			}
+			cancel()
+			if o := l.observe(); len(o.Edits) > 0 {
+				t.Fatalf("round %d: edits %v", round, o.Edits)
+			}
+			if random.IntN(3) > 0 || round == 39 {
+				l.must(l.change(l.ctx, nodes[random.IntN(2)], l.route(1, all(1)), g))
+				l.well(1, all(1), 1)
+			}
+		}
+	})
+	t.Logf("%d changes were cut short: %v", cut, v)
+	if !v.Clean() || cut == 0 {
+		t.Errorf("%v", v)
+	}
+	l.kill()
+	l.boot()
 	l.well(1, all(1), 1)
 }
 
