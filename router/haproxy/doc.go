@@ -8,6 +8,8 @@
 // time (fill.go). Every call looks first (view.go), decides, and then writes, and whatever stops it half-way is finished
 // by the next call.
 //
+// The instances of a group that is followed change in the slot while it serves (members.go).
+//
 // The configuration that this needs is printed by [Fragment].
 //
 // Start reading at node.go, then apply.go for the way of a flip and stage.go for the way of a new generation.

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
+	"time"
 )
 
 // The members of a generation that is followed come and go while its slot serves. Those that stay keep their servers,
@@ -14,86 +14,6 @@ import (
 // into maintenance: HAProxy sends it nothing more, lets what is open on it end, and still counts that as the slot's. The
 // entry says that this is under way (slot.changing) before a server is touched, and so does the map file: a restart
 // finds these members or those, and both are the generation's.
-
-// arrange gives every instance a server of the slot. Of a generation that is not followed that is the order of the
-// groups. Else whoever has a server keeps it, and those that join get what is free.
-func (s *staging) arrange(ctx context.Context, v view, held slot) (placement, error) {
-	if s.members.IsZero() || held.generation == 0 {
-		return s.wanted, nil
-	}
-	name := s.route.Environment
-	present := s.whereabouts(ctx, v, held)
-	p := placement{generation: s.wanted.generation, services: map[string][]netip.AddrPort{}}
-	for _, service := range s.wanted.names() {
-		places := make([]netip.AddrPort, len(v.servers[backendName(name, service, held.number)]))
-		join := s.wanted.stay(service, present, places)
-		if len(join) > 0 {
-			free, err := s.freeServers(ctx, v, service, held.number, places)
-			if err != nil {
-				return p, err
-			}
-			for i, target := range join[:min(len(join), len(free))] { // fitting has counted them
-				places[free[i]] = target
-			}
-		}
-		last := 0
-		for i, target := range places {
-			if target.IsValid() {
-				last = i + 1
-			}
-		}
-		p.services[service] = places[:last]
-	}
-	return p, nil
-}
-
-// whereabouts is where the slot has its instances: as it was staged or, where nobody knows that, as its servers are.
-func (s *staging) whereabouts(ctx context.Context, v view, held slot) placement {
-	if p, known := s.expected(ctx, v, s.route.Environment, held); known {
-		return p
-	}
-	p, _ := v.held(s.route.Environment, held)
-	return p
-}
-
-// stay puts those of the placement that are present into their places, and returns the others.
-func (p placement) stay(service string, present placement, places []netip.AddrPort) (join []netip.AddrPort) {
-	for _, target := range p.services[service] {
-		if i := slices.Index(present.services[service], target); i >= 0 && i < len(places) && !places[i].IsValid() {
-			places[i] = target
-		} else {
-			join = append(join, target)
-		}
-	}
-	return join
-}
-
-// freeServers lists the servers that nobody keeps, the best first: one that is in use gives a request under way back a
-// connection that the next one might be sent on, to whoever was there before.
-func (s *staging) freeServers(ctx context.Context, v view, service string, number int, places []netip.AddrPort) ([]int, error) {
-	busy, err := s.busy(ctx, v, s.route.Environment, service, number)
-	if err != nil {
-		return nil, err
-	}
-	servers := v.servers[backendName(s.route.Environment, service, number)]
-	var free []int
-	for i := range servers {
-		if !places[i].IsValid() {
-			free = append(free, i)
-		}
-	}
-	rank := func(i int) int {
-		switch srv := servers[i]; {
-		case busy[srv.name]:
-			return 2
-		case !srv.idle():
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(free, func(a, b int) int { return rank(a) - rank(b) })
-	return free, nil
-}
 
 // change puts the members of a staged slot in the place of others.
 func (s *staging) change(ctx context.Context, v view, e entry) error {
@@ -150,20 +70,25 @@ func (s *staging) joining(v view) map[string][]int {
 // who stays, those that join serve at once: their registry says that they are well, and there is no one else.
 func (s *staging) changeService(ctx context.Context, v view, service string) error {
 	backend := backendName(s.route.Environment, service, s.slot.number)
-	atOnce := s.serves
+	stays, up := false, false
 	for i, srv := range v.servers[backend] {
-		if target, wanted := s.placement.target(service, i); wanted && srv.at(target) && srv.ready() && srv.up {
-			atOnce = false
+		if target, wanted := s.placement.target(service, i); wanted && srv.at(target) && srv.ready() {
+			stays, up = true, up || srv.up
+		}
+	}
+	let, atOnce := s.start, s.serves && !up
+	if atOnce {
+		let = s.repair
+	}
+	if stays && (up || !s.serves) { // else nobody would be there for a flip that comes meanwhile
+		if err := s.vacateServers(ctx, v, service); err != nil {
+			return err
 		}
 	}
 	for i, srv := range v.servers[backend] {
 		target, wanted := s.placement.target(service, i)
-		if !wanted || (srv.at(target) && srv.ready()) {
-			continue
-		}
-		let := s.start
-		if atOnce {
-			let = s.repair
+		if !wanted || (srv.at(target) && srv.ready() && !atOnce) {
+			continue // with atOnce, who joined a moment ago is not up yet either
 		}
 		if err := let(ctx, backend+"/"+srv.name, srv, target); err != nil {
 			return err
@@ -177,6 +102,51 @@ func (s *staging) changeService(ctx context.Context, v view, service string) err
 		}
 	}
 	return nil
+}
+
+// vacatePatience is how long what is open on former members holds up those that are given their servers.
+const vacatePatience = 3 * time.Second
+
+// vacateServers sees to it that those that join are given servers on which nothing of a former member is open. Where there
+// was a free one for each of them, that is so. What outlasts the patience may later give its connection to the next one:
+// that is logged.
+func (s *staging) vacateServers(ctx context.Context, v view, service string) error {
+	name, number := s.route.Environment, s.slot.number
+	backend := backendName(name, service, number)
+	given := map[string]bool{}
+	for i, srv := range v.servers[backend] {
+		if target, wanted := s.placement.target(service, i); wanted && !srv.at(target) {
+			given[srv.name] = true
+			if srv.idle() {
+				continue
+			}
+			if err := s.runtime.do(ctx, "set", "server", backend+"/"+srv.name, "state", "maint"); err != nil {
+				return err
+			}
+		}
+	}
+	ticker := s.clock.NewTicker(checkPoll)
+	defer ticker.Stop()
+	for end := s.clock.Now().Add(vacatePatience); ; {
+		busy, err := s.busy(ctx, v, name, service, number)
+		if err != nil {
+			return err
+		}
+		maps.DeleteFunc(busy, func(server string, _ bool) bool { return !given[server] })
+		switch {
+		case len(busy) == 0:
+			return nil
+		case !s.clock.Now().Before(end):
+			s.logger.Warn("a new member is given the server of one that left while something is open on it: print more servers with viridian haproxy-config --servers",
+				"environment", name, "generation", s.placement.generation, "service", service, "servers", len(busy))
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-ticker.Chan():
+		}
+	}
 }
 
 // serves says whether every backend of the slot that is in use has a server that takes requests.
