@@ -33,7 +33,8 @@ type tenure struct {
 	warned     map[string]bool
 	swept      int64 // the version of the spec under which registries are swept
 	endSweep   context.CancelFunc
-	looking    bool // a look for instances to adopt is due
+	looking    bool      // a look for instances to adopt is due
+	failing    time.Time // since when passes fail to announce; zero while they do not
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {
