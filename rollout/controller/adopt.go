@@ -51,6 +51,11 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 	for _, service := range slices.Sorted(maps.Keys(g.Adopts)) {
 		adoption := g.Adopts[service]
 		passing, others, err := adopter.Find(call, adoption)
+		var wrong *registry.AdoptionError
+		if errors.As(err, &wrong) {
+			lacks = append(lacks, wrong.Detail)
+			continue
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -58,6 +63,9 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 			lack := fmt.Sprintf("%d of %d instances of %s are passing", len(passing), adoption.Expect, adoption.Service)
 			if others > 0 {
 				lack += fmt.Sprintf(", %d are not", others)
+			}
+			if more := len(passing) - adoption.Expect; more > 0 {
+				lack += fmt.Sprintf(": %d too many; its filter matches others besides, or expect is too low", more)
 			}
 			lacks = append(lacks, lack)
 		}

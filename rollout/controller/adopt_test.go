@@ -16,12 +16,16 @@ type finder struct {
 	healthyRegistry
 	port int
 	asks int
+	err  error
 }
 
 func (f *finder) Find(context.Context, rollout.Adoption) ([]rollout.Instance, int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asks++
+	if f.err != nil {
+		return nil, 0, f.err
+	}
 	return []rollout.Instance{{ID: "found", Address: "10.0.0.1", Port: f.port}}, 0, nil
 }
 
@@ -62,7 +66,15 @@ func TestAdopt_WhereAListedInstanceIs(t *testing.T) {
 		if reg.asks < 30 || reg.asks > 90 {
 			t.Errorf("looked %d times in a minute, want about 60", reg.asks)
 		}
-		reg.port = 8002
+		reg.err = &registry.AdoptionError{Detail: "a filter that is none"}
+		reg.mu.Unlock()
+		within(t, 10*time.Second, "what is wrong is told", func() bool { g, _ := r.environment().Generation(1); return g.Reason == "a filter that is none" })
+		<-time.After(10 * time.Second)
+		if text := r.environment().TroubleText(); text != "" {
+			t.Errorf("an adoption that is wrong is told as the registry's trouble: %s", text)
+		}
+		reg.mu.Lock()
+		reg.port, reg.err = 8002, nil
 		reg.mu.Unlock()
 		within(t, 10*time.Second, "adopted", func() bool { g, _ := r.environment().Generation(1); return g.Adopted })
 	})
