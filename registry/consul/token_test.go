@@ -64,3 +64,16 @@ func TestWatch_ATokenThatIsUnknown(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// A token without what an agent asks for is told that, and not what it has.
+func TestRegister_NamesWhatTheAgentAsksFor(t *testing.T) {
+	t.Parallel()
+	agent := consultest.WithACL(t)
+	r := registryOn(t, agent, agent.Grant(consultest.Policy(t, "registry/consul/policy.hcl")), agent.Node)
+	spec := rollout.Spec{Services: []rollout.Service{{Name: "web", Health: rollout.Health{Type: rollout.HealthTCP}}}}
+	err := r.Register(t.Context(), spec, rollout.Generation{Environment: "shop", Number: 1,
+		Groups: []rollout.Group{{Service: "web", Instances: []rollout.Instance{{ID: "web-1", Address: "127.0.0.1", Port: 81}}}}})
+	if err == nil || !strings.Contains(err.Error(), `agent_prefix "" and node_prefix "" with policy "read"`) {
+		t.Errorf("Register: %v", err)
+	}
+}
