@@ -16,6 +16,8 @@ const (
 	demoSite        = demoEnvironment + ".localhost" // the host that a single service without hosts answers to
 	// demoPatience bounds the whole set-up, on a machine that is busy with other things.
 	demoPatience = time.Minute
+	// registryPatience is how long the registry may be in trouble meanwhile, as one that begins just now.
+	registryPatience = 10 * time.Second
 )
 
 // demo sets up the environment of the demo through the API, as anybody would.
@@ -174,6 +176,10 @@ func (d *demo) awaitReady(ctx context.Context, number int) error {
 			return fmt.Errorf("generation %d of the demo failed: %s", number, g.Reason)
 		default:
 			return nil
+		}
+		env, err := d.environment(ctx)
+		if err == nil && env != nil && env.RegistryTrouble != nil && time.Since(env.RegistryTrouble.Since) > registryPatience {
+			return &troubleError{env.RegistryTrouble.Detail}
 		}
 		select {
 		case <-ticker.C:

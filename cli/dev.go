@@ -39,6 +39,7 @@ func (p *program) devCommand() *cli.Command {
 			&cli.BoolFlag{Name: "empty", Usage: "no demo: no environment, app or traffic"},
 			&cli.StringFlag{Name: "consul-addr", Usage: "`ADDRESS` of a Consul to register groups in: " + consulAddressForm + ", or " + noConsul +
 				"; without it an agent is run where consul is on PATH"},
+			&cli.StringFlag{Name: "consul-token-file", Usage: "`FILE` with the ACL token for it; registry/consul/policy.hcl is what it must be allowed"},
 			&cli.BoolFlag{Name: "open", Value: true, Usage: "open the pages in a browser, where a terminal and a desktop are there"},
 			&cli.StringFlag{Name: "log-level", Value: "warn", Usage: "debug, info, warn or error"},
 		},
@@ -58,11 +59,11 @@ func (p *program) dev(ctx context.Context, c *cli.Command) error {
 		return &failure{what: "cannot make the data folder", cause: err, fix: "choose another one with --data"}
 	}
 	cfg.StateDir = filepath.Join(data, "state")
-	consul, err := findConsul(c.String("consul-addr"), data)
+	consul, err := findConsul(c.String("consul-addr"), c.String("consul-token-file"), data)
 	if err != nil {
 		return err
 	}
-	cfg.Consul.Address = consul.address
+	cfg.Consul.Address, cfg.Consul.TokenFile = consul.address, consul.token
 	// With Postgres comes a lock, so that nobody else uses what lies in the folder.
 	p.say("starting a private Postgres …")
 	postgres, err := pglocal.Start(ctx, pglocal.Options{DataDir: filepath.Join(data, "postgres"), Durable: true, Logger: log})
@@ -206,7 +207,7 @@ func (s *devSession) present(ctx context.Context, r *replica, fleet *demoFleet) 
 	}
 	d := &demo{api: api, fleet: fleet, registry: s.consul.registry()}
 	if guide.generations, err = d.ensure(ctx); err != nil {
-		return &failure{what: "the demo cannot be set up", cause: err, fix: "start again; or begin anew with another --data, or without the demo by --empty"}
+		return &failure{what: "the demo cannot be set up", cause: err, fix: s.consul.fix(err)}
 	}
 	guide.third = fleet.registration(demoBuilds)
 	if err := guide.print(s.stdout); err != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 // devConsul is the Consul that dev uses: somebody's own, or an agent that it runs itself and that forgets everything.
 type devConsul struct {
 	address string // empty for none
+	token   string // a file with the token for somebody's own; empty for none
 	program string // of the agent to run; empty for none
 	log     string // file
 	ports   []int
@@ -26,7 +28,10 @@ type devConsul struct {
 const noConsul = "none"
 
 // findConsul looks where the person says, and else on PATH.
-func findConsul(given, data string) (*devConsul, error) {
+func findConsul(given, token, data string) (*devConsul, error) {
+	if token != "" && (given == "" || given == noConsul) {
+		return nil, &failure{what: "--consul-token-file without --consul-addr", fix: "name the Consul that the token is for", usage: true}
+	}
 	switch given {
 	case noConsul:
 		return &devConsul{}, nil
@@ -35,7 +40,11 @@ func findConsul(given, data string) (*devConsul, error) {
 		if _, err := consulAddress(given); err != nil {
 			return nil, &failure{what: "--consul-addr " + given, cause: err, fix: "give " + consulAddressForm + ", or " + noConsul, usage: true}
 		}
-		return &devConsul{address: given}, nil
+		c := consulConfig{Address: given, TokenFile: token}
+		if _, err := c.client(); err != nil {
+			return nil, &failure{what: "--consul-token-file " + token, cause: err, fix: "put the token alone into that file", usage: true}
+		}
+		return &devConsul{address: given, token: token}, nil
 	}
 	path, err := exec.LookPath("consul")
 	if err != nil {
@@ -86,7 +95,7 @@ func (c *devConsul) await(ctx context.Context) error {
 	if c.address == "" {
 		return nil
 	}
-	client, err := consulConfig{Address: c.address, Timeout: time.Second}.client()
+	client, err := consulConfig{Address: c.address, TokenFile: c.token, Timeout: time.Second}.client()
 	if err != nil {
 		return err
 	}
@@ -106,6 +115,20 @@ func (c *devConsul) await(ctx context.Context) error {
 				fix: "look whether it runs and has a leader, or start without one: --consul-addr=" + noConsul}
 		}
 	}
+}
+
+// troubleError is why the demo is not registered in Consul.
+type troubleError struct{ detail string }
+
+// Error is what the registry's trouble is.
+func (e *troubleError) Error() string { return e.detail }
+
+// fix is what helps a demo that cannot be set up.
+func (c *devConsul) fix(err error) string {
+	if trouble := (*troubleError)(nil); errors.As(err, &trouble) && c.program == "" {
+		return "give a token that may do that, --consul-token-file=FILE, or start without that Consul: --consul-addr=" + noConsul
+	}
+	return "start again; or begin anew with another --data, or without the demo by --empty"
 }
 
 // told is how the guide says which Consul is used.

@@ -78,3 +78,29 @@ func ends(t *testing.T, p *process) {
 		t.Fatalf("dev ended with code %d", code)
 	}
 }
+
+// TestDev_ConsulToken: where Consul asks for a token, dev says so within seconds, and takes one.
+func TestDev_ConsulToken(t *testing.T) {
+	t.Parallel()
+	needPostgres(t)
+	alone(t)
+	theirs := consultest.WithACL(t)
+	run := func(flags ...string) *process {
+		t.Helper()
+		return start(t, nil, append([]string{"dev", "--data", storetest.Folder(t), "--listen", "127.0.0.1:0", "--proxy-listen", "127.0.0.1:0",
+			"--consul-addr", theirs.HTTP}, flags...)...)
+	}
+	p := run()
+	p.await(`the demo cannot be set up: .*Permission denied`)
+	p.await(`fix: give a token that may do that, --consul-token-file=FILE`)
+	if code := p.exit(); code == 0 {
+		t.Error("it ended as if all were well")
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(theirs.Grant(consultest.Policy(t, "registry/consul/policy.hcl"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p = run("--consul-token-file", file)
+	p.await("traffic: the customers see blue")
+	ends(t, p)
+}

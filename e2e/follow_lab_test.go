@@ -231,4 +231,3 @@ func (s *followed) judge(flow *routertest.Traffic) int {
 	}
 	return v.Requests
 }
-

@@ -72,7 +72,7 @@ type AdoptionSeen struct {
 // AdoptCommand sets the instances of a generation's adopted groups, once.
 type AdoptCommand struct {
 	Generation int
-	Groups     []Group
+	Groups     []Group // those of the registration beside them, which have no instance at the same place
 }
 
 // Adopt sets the instances that a registered generation adopts. Whether they are free is asked by the store. Of a
@@ -93,10 +93,10 @@ func (e Environment) Adopt(cmd AdoptCommand, now time.Time) (Transition, error) 
 		}
 		data[service] = adoption.Expect
 	}
-	groups := slices.DeleteFunc(slices.Clone(cmd.Groups), func(group Group) bool { _, adopted := g.Adopts[group.Service]; return !adopted })
-	if wrong := checkInstances(groups); len(wrong) > 0 {
+	if wrong := checkInstances(cmd.Groups); len(wrong) > 0 {
 		return Transition{}, e.refuse(InvalidRequest, "", "the instances that were found cannot be used: %s", wrong[0].Detail)
 	}
+	groups := slices.DeleteFunc(slices.Clone(cmd.Groups), func(group Group) bool { _, adopted := g.Adopts[group.Service]; return !adopted })
 	c := e.change(System, now)
 	c.edit(g.Number, func(g *Generation) {
 		deadline := now.Add(e.Spec.Validation.Timeout.Std()) // its time to be staged begins now

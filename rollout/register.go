@@ -99,7 +99,7 @@ func checkInstances(groups []Group) []FieldError {
 	bad := func(detail, pointer string) {
 		errs = append(errs, FieldError{Pointer: pointer, Detail: detail})
 	}
-	places := map[string]bool{}
+	places := map[string]string{}
 	for i, group := range groups {
 		ids := map[string]bool{}
 		for j, in := range group.Instances {
@@ -117,10 +117,10 @@ func checkInstances(groups []Group) []FieldError {
 				bad("a port is 1 to 65535", at+"/port")
 			}
 			place := fmt.Sprintf("%s:%d", in.Address, in.Port)
-			if places[place] {
-				bad("a second instance at this address and port", at)
+			if there, taken := places[place]; taken {
+				bad(fmt.Sprintf("%s is at %s, where %s is", in.ID, place, there), at)
 			}
-			places[place] = true
+			places[place] = in.ID
 		}
 	}
 	return errs

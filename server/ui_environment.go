@@ -106,7 +106,10 @@ func (v viewed) generation(g rollout.Generation) web.Generation {
 // generationFacts is what a generation's record says, without its environment.
 func generationFacts(g rollout.Generation) web.Generation {
 	out := web.Generation{Environment: g.Environment, Number: g.Number, Version: g.Version, Colour: g.Colour, State: g.State, Reason: g.Reason,
-		Since: g.StateChangedAt, CreatedAt: g.CreatedAt, CreatedBy: g.CreatedBy, Waiting: g.Waiting}
+		Since: g.StateChangedAt, CreatedAt: g.CreatedAt, CreatedBy: g.CreatedBy}
+	if g.Waiting != rollout.Adopting { // which is no wait of a promotion
+		out.Waiting = g.Waiting
+	}
 	if g.Artifact != nil && g.Artifact.Source != nil {
 		out.Commit = g.Artifact.Source.Commit
 	}

@@ -285,6 +285,16 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 	}
 }
 
+// TestGenerationFacts_OfOneThatAdopts: who waits for instances did not ask to be promoted.
+func TestGenerationFacts_OfOneThatAdopts(t *testing.T) {
+	t.Parallel()
+	for waiting, want := range map[string]string{rollout.Adopting: "", "environment_locked": "environment_locked"} {
+		if got := generationFacts(rollout.Generation{Waiting: waiting}).Waiting; got != want {
+			t.Errorf("waiting for %s: the page says that a promotion waits for %q, want %q", waiting, got, want)
+		}
+	}
+}
+
 // TestEnvironmentView_OfOneColour: a generation that takes a share beside a live one of its own colour hides it nowhere.
 func TestEnvironmentView_OfOneColour(t *testing.T) {
 	t.Parallel()

@@ -44,7 +44,7 @@ func (r *Registry) Find(ctx context.Context, a rollout.Adoption) (passing []roll
 		}
 		in, err := instanceOf(f)
 		if err != nil {
-			return nil, 0, err
+			return nil, 0, &registry.AdoptionError{Detail: err.Error()}
 		}
 		in.ID = freeID(f, ids)
 		ids[in.ID] = true
@@ -63,7 +63,7 @@ func explainFilter(ctx context.Context, a rollout.Adoption, err error) error {
 	var status api.StatusError
 	// Consul 1.22 answers a filter that it cannot read with 500.
 	if errors.As(err, &status) && (status.Code == http.StatusBadRequest || strings.Contains(status.Body, "boolean expression")) {
-		return fmt.Errorf("the filter %q is none that Consul understands: %s", a.Filter, firstLine(status.Body))
+		return &registry.AdoptionError{Detail: fmt.Sprintf("the filter %q is none that Consul understands: %s", a.Filter, firstLine(status.Body))}
 	}
 	return explain(ctx, "read the instances of service "+a.Service, err)
 }

@@ -111,13 +111,14 @@ func TestFind_TellsWhoIsPassing(t *testing.T) {
 	awaitFound(t, r, adoption, 1, 1)
 	bad := adoption
 	bad.Filter = "Service.Meta.build is what"
-	if _, _, err := r.Find(t.Context(), bad); err == nil || !strings.Contains(err.Error(), "none that Consul understands") {
+	var wrong *registry.AdoptionError // and not the registry's trouble
+	if _, _, err := r.Find(t.Context(), bad); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "none that Consul understands") {
 		t.Errorf("a filter that is none: %v", err)
 	}
 	m.register("web-4", "1812", "", 0)
 	eventually(t, "an instance without a port is told", func() bool {
 		_, _, err := r.Find(t.Context(), adoption)
-		return err != nil && strings.Contains(err.Error(), "web-4 on node "+m.agent.Node+" has no address and port")
+		return errors.As(err, &wrong) && strings.Contains(err.Error(), "web-4 on node "+m.agent.Node+" has no address and port")
 	})
 }
 

@@ -24,6 +24,7 @@ func missesPermission(err error) bool {
 const (
 	writeFix = `give it node_prefix "viridian-" and service_prefix "" with policy "write"`
 	readFix  = `give it node_prefix "" and service_prefix "" with policy "read"`
+	agentFix = `give it agent_prefix "" and node_prefix "" with policy "read"`
 )
 
 // explain says what could not be done and, where Consul refused, what is missing. The error of an ended context is
@@ -42,7 +43,12 @@ func explain(ctx context.Context, what string, err error) error {
 // denied names what is missing. A token that Consul does not know was revoked, or never made.
 func denied(text string) error {
 	fix := "the token lacks a permission: " + writeFix
-	if strings.Contains(text, "ACL not found") {
+	switch {
+	case strings.Contains(text, "'agent:read'"):
+		fix = "the token lacks a permission: " + agentFix
+	case strings.Contains(text, ":read'"):
+		fix = "the token lacks a permission: " + readFix
+	case strings.Contains(text, "ACL not found"):
 		fix = "Consul does not know the token; put a new one into consul.token_file, and " + writeFix
 	}
 	return &permissionError{text + ": " + fix}

@@ -23,6 +23,10 @@ const blip = 1500 * time.Millisecond
 // errHidden is an answer from which the token's rights took something out: what is left is not the truth.
 var errHidden = errors.New("the token may not see everything: " + readFix)
 
+// notStreamed makes an agent ask its servers for health. Otherwise it answers blocking queries from what is streamed to it
+// (Consul 1.22), which is not consistent and, for a token that is not known any more, is an empty list.
+const notStreamed = "_agent"
+
 // poll asks a blocking query again and again until ctx ends, by consistent reads. lost hears of each that failed: with
 // no error while that may pass, and then with what it is.
 func (r *Registry) poll(ctx context.Context, ask func(*api.QueryOptions) (*api.QueryMeta, error), lost func(error)) {
@@ -30,7 +34,7 @@ func (r *Registry) poll(ctx context.Context, ask func(*api.QueryOptions) (*api.Q
 	var failing spell
 	pause := firstPause
 	for ctx.Err() == nil {
-		meta, err := ask((&api.QueryOptions{RequireConsistent: true, WaitIndex: index, WaitTime: rhythm}).WithContext(ctx))
+		meta, err := ask((&api.QueryOptions{RequireConsistent: true, WaitIndex: index, WaitTime: rhythm, Near: notStreamed}).WithContext(ctx))
 		if ctx.Err() != nil {
 			return
 		}

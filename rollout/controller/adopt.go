@@ -22,7 +22,7 @@ func (t *tenure) adopt(e rollout.Environment, driver registry.Registry, number i
 	g, _ := e.Generation(number)
 	groups, missing, err := t.find(driver, g)
 	if err == nil && missing == "" {
-		if missing, err = t.setAdopted(number, groups); err == nil && missing == "" {
+		if missing, err = t.setAdopted(e, number, groups); err == nil && missing == "" {
 			return nil
 		}
 	}
@@ -30,7 +30,7 @@ func (t *tenure) adopt(e rollout.Environment, driver registry.Registry, number i
 	if err != nil {
 		missing = err.Error()
 	}
-	if missing != "" {
+	if missing != "" && (missing != g.Reason || g.Waiting != rollout.Adopting) { // what is recorded asks for another pass
 		facts.Adopting = append(facts.Adopting, rollout.AdoptionSeen{Generation: number, Detail: missing})
 	}
 	if err != nil {
@@ -51,6 +51,11 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 	for _, service := range slices.Sorted(maps.Keys(g.Adopts)) {
 		adoption := g.Adopts[service]
 		passing, others, err := adopter.Find(call, adoption)
+		var wrong *registry.AdoptionError
+		if errors.As(err, &wrong) {
+			lacks = append(lacks, wrong.Detail)
+			continue
+		}
 		if err != nil {
 			return nil, "", err
 		}
@@ -58,6 +63,9 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 			lack := fmt.Sprintf("%d of %d instances of %s are passing", len(passing), adoption.Expect, adoption.Service)
 			if others > 0 {
 				lack += fmt.Sprintf(", %d are not", others)
+			}
+			if more := len(passing) - adoption.Expect; more > 0 {
+				lack += fmt.Sprintf(": %d too many; its filter matches others besides, or expect is too low", more)
 			}
 			lacks = append(lacks, lack)
 		}
@@ -67,9 +75,18 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 }
 
 // setAdopted makes the instances those of the generation. Where they cannot be, missing says why.
-func (t *tenure) setAdopted(number int, groups []rollout.Group) (missing string, err error) {
+func (t *tenure) setAdopted(e rollout.Environment, number int, groups []rollout.Group) (missing string, err error) {
 	call, cancel := context.WithTimeout(t.ctx, t.w.CallTimeout)
 	defer cancel()
+	g, err := t.load(call, e, number)
+	if err != nil {
+		return "", err
+	}
+	for _, group := range g.Groups {
+		if group.Consul == nil {
+			groups = append(groups, group)
+		}
+	}
 	if !t.alive() {
 		return "", t.ctx.Err()
 	}

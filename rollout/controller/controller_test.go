@@ -2,6 +2,7 @@ package controller
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -366,5 +367,32 @@ func TestWorker_RefusedRegistrationHoldsUpNothing(t *testing.T) {
 			t.Error("the health of the live generation is not known any more")
 		}
 		within(t, 5*time.Minute, "given up", func() bool { return r.state(2) == rollout.Failed })
+	})
+}
+
+// A registration that fails for a moment, as through an election, is tried again and told to nobody; one that goes on
+// failing is told.
+func TestWorker_TroubleIsToldOnceItLasts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, 5*time.Second, "ready", func() bool { return r.state(1) == rollout.Ready })
+		told := func() int { return r.store.kinds()[rollout.EventRegistryTroubled] }
+		r.reg.mu.Lock()
+		r.reg.failing = 3 // tried again after 50, 100 and 200 ms
+		r.reg.mu.Unlock()
+		r.register("shop", 2)
+		within(t, 10*time.Second, "ready", func() bool { return r.state(2) == rollout.Ready })
+		if n := told(); n != 0 {
+			t.Errorf("a blip was told %d times", n)
+		}
+		r.reg.mu.Lock()
+		r.reg.refused = 3
+		r.reg.mu.Unlock()
+		r.register("shop", 3)
+		within(t, 10*time.Second, "trouble", func() bool { return strings.Contains(r.environment().TroubleText(), "generation 3 is refused") })
+		if n := told(); n != 1 {
+			t.Errorf("it was told %d times", n)
+		}
 	})
 }

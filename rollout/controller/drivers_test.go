@@ -136,12 +136,17 @@ type healthyRegistry struct {
 	dead      int // the instances of this generation are down
 	watching  int
 	calls     int // to Register and Deregister
+	failing   int // so many calls to Register fail from now on
 }
 
 func (r *healthyRegistry) Register(_ context.Context, _ rollout.Spec, g rollout.Generation) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls++
+	if r.failing > 0 {
+		r.failing--
+		return fmt.Errorf("no leader")
+	}
 	if g.Number == r.refused {
 		return fmt.Errorf("generation %d is refused", g.Number)
 	}

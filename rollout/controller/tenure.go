@@ -36,6 +36,7 @@ type tenure struct {
 	looking    bool              // a look for instances to adopt is due
 	changed    map[int]time.Time // when the members of a generation were changed last
 	lost       map[int]loss
+	failing    time.Time // since when passes fail to announce; zero while they do not
 }
 
 func newTenure(parent context.Context, w *Worker, lease Lease, trusted time.Time) *tenure {

@@ -1,10 +1,8 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -108,24 +106,6 @@ func (t *tenure) report(w *watch, number int, seen registry.Seen) {
 	if news {
 		t.w.lanes.run(t.ctx, t.name, nil)
 	}
-}
-
-// trouble is what the watches and the announcements of this pass have met; known is false while a watch has yet to tell.
-func (t *tenure) trouble(failed error) (text string, known bool) {
-	if failed != nil {
-		return failed.Error(), true
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known = true
-	for _, number := range slices.Sorted(maps.Keys(t.watches)) {
-		w := t.watches[number]
-		w.mu.Lock()
-		known = known && w.heard
-		text = cmp.Or(text, w.trouble)
-		w.mu.Unlock()
-	}
-	return text, known || text != ""
 }
 
 // takeReadings collects what is due to be recorded, and with it what else was reported since: one transaction serves

@@ -71,7 +71,7 @@ const patience = 1500 * time.Millisecond
 // announced waits for a moment until Consul's catalog has all of the instances, and says then which it lacks.
 func (n node) announced(ctx context.Context, from source, instances []rollout.Instance) error {
 	options := consistent(ctx)
-	options.Filter = from.filter
+	options.Filter, options.Near = from.filter, "_agent" // which keeps the agent from answering of what is streamed to it
 	for until := n.Clock.Now().Add(patience); ; {
 		found, meta, err := n.Client.Health().Service(from.service, "", false, options)
 		if err != nil {
