@@ -128,6 +128,14 @@ func (c *change) awaits(seen AdoptionSeen) {
 	c.edit(g.Number, func(g *Generation) { g.Waiting, g.Reason = Adopting, seen.Detail })
 }
 
+// AwaitedUntil is when a generation fails that has not adopted its instances; zero for one that awaits none.
+func (g Generation) AwaitedUntil() time.Time {
+	if !g.Awaiting() {
+		return time.Time{}
+	}
+	return g.adoptionDeadline()
+}
+
 // adoptionDeadline is when a generation fails that has not adopted its instances.
 func (g Generation) adoptionDeadline() time.Time {
 	var longest time.Duration
@@ -152,6 +160,8 @@ func (e Environment) checkAdoption(group Group, at string) (wrong []FieldError) 
 	}
 	if len(a.Filter) > maxFilter {
 		bad("/consul/filter", fmt.Sprintf("at most %d characters", maxFilter))
+	} else if err := readable(a.Filter); err != nil {
+		bad("/consul/filter", err.Error())
 	}
 	if a.Expect < 1 || a.Expect > maxAdopted {
 		bad("/consul/expect", fmt.Sprintf("how many instances there will be, 1 to %d", maxAdopted))

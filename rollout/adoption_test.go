@@ -78,6 +78,23 @@ func TestAdopt(t *testing.T) {
 	w.is(n, Failed)
 }
 
+// What Consul could not read is refused when it is registered, not when the time is over.
+func TestAdopt_ReadsItsFilter(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(s *Spec) { s.Registry = "consul" })
+	for filter, good := range map[string]bool{
+		"": true, `Service.Meta.build == "1812"`: true, `"canary" not in Service.Tags or Node.Meta["rack"] matches "^b"`: true,
+		`Service.Meta.build = "1812"`: false, `Service.Meta.build == `: false, strings.Repeat("(", 500): false,
+	} {
+		_, err := w.e.Register(RegisterCommand{Actor: alice, Version: "1", Groups: []Group{{Service: "web",
+			Consul: &Adoption{Service: "web", Filter: filter, Expect: 1, Timeout: Duration(time.Minute), Membership: Frozen}}}}, w.now)
+		r := refusal(err)
+		if good != (r == nil) || r != nil && r.Errors[0].Pointer != "/groups/0/consul/filter" {
+			t.Errorf("%q: %v", filter, err)
+		}
+	}
+}
+
 func TestAdopt_HasItsTime(t *testing.T) {
 	t.Parallel()
 	w, n := adopting(t)

@@ -21,6 +21,17 @@ const SelectionForms = `Service.Meta.KEY == "VALUE", "TAG" in Service.Tags and N
 // filterSteps bounds the work of reading a filter: parentheses in each other double it every time.
 const filterSteps = 200_000
 
+// readable says why a filter is none that Consul can read; which selectors there are only Consul knows.
+func readable(filter string) error {
+	if filter == "" {
+		return nil
+	}
+	if _, err := grammar.Parse("", []byte(filter), grammar.MaxExpressions(filterSteps)); err != nil {
+		return fmt.Errorf("no filter expression of Consul: %w", err)
+	}
+	return nil
+}
+
 // ParseSelection reads a filter. The error says what in it no selection has.
 func ParseSelection(filter string) (Selection, error) {
 	s := Selection{ServiceMeta: map[string]string{}, NodeMeta: map[string]string{}}

@@ -74,7 +74,7 @@ func generationRecord(g rollout.Generation) detail {
 	for _, group := range g.Groups {
 		shown := web.GroupView{Service: group.Service, Health: web.ServiceHealth{Service: group.Service, Total: len(group.Instances)}}
 		if a := group.Consul; a != nil {
-			shown.Adopted = &web.Adopted{Service: a.Service, Filter: a.Filter, Follows: a.Membership == rollout.Follow, Since: g.MembersAt}
+			shown.Adopted = &web.Adopted{Service: a.Service, Filter: a.Filter, Follows: a.Membership == rollout.Follow, Since: g.MembersAt, Until: g.AwaitedUntil()}
 		}
 		for _, i := range group.Instances {
 			shown.Instances = append(shown.Instances, web.InstanceView{ID: i.ID, Address: net.JoinHostPort(i.Address, strconv.Itoa(i.Port)), Meta: factsOf(i.Meta)})

@@ -34,6 +34,7 @@ type Adopted struct {
 	Service, Filter string
 	Follows         bool
 	Since           time.Time // when it got the instances that it has now; zero unless it follows
+	Until           time.Time // when they are there or the generation fails; zero once they are
 }
 
 // InstanceView is one process of a group.

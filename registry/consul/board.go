@@ -26,6 +26,16 @@ func newBoard(generation int, services []string, report registry.Report) *board 
 		readings: map[string]rollout.Reading{}, members: map[string]rollout.Group{}, troubles: map[string]error{}}
 }
 
+// told is what trouble of a part was told last; empty since it could do all.
+func (b *board) told(part string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.troubles[part]; err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
 // post takes the readings of a part that could read everything.
 func (b *board) post(part string, readings ...rollout.Reading) {
 	b.mu.Lock()

@@ -100,9 +100,9 @@ func (w *watch) onNode(ctx context.Context) {
 	}, func(err error) { w.lost(partRead, w.own, err) })
 }
 
-// lost tells that services cannot be read.
+// lost tells that services cannot be read; the log has it once for each way in which they cannot.
 func (w *watch) lost(part string, services []string, err error) {
-	if err != nil {
+	if err != nil && w.board.told(part) != err.Error() {
 		w.log.Warn("Consul cannot be read; health is unknown until it can", "error", err)
 	}
 	w.board.lose(part, services, err)
