@@ -115,10 +115,15 @@ func (o offers) promoteWhy(number int) string {
 	if err != nil {
 		return o.refused(rollout.Transition{}, err)
 	}
-	if len(plan.Blocked) > 0 {
-		return plan.Blocked[0].Detail
+	if len(plan.Blocked) == 0 {
+		return ""
 	}
-	return ""
+	first := plan.Blocked[0]
+	g, _ := o.e.Generation(number)
+	if first.Code == rollout.GenerationNotReady && (g.State == rollout.Registered || g.State == rollout.Validating) {
+		return fmt.Sprintf("generation %d is %s", number, g.State) // what it waits for stands beside the button
+	}
+	return first.Detail
 }
 
 // rollback is offered always; with a standby to choose from it can be opened even where it goes nowhere by itself.

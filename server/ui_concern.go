@@ -78,7 +78,7 @@ func (c *concerns) registry() {
 	}
 	for _, r := range c.e.Readings {
 		if g, known := c.e.Generation(r.Generation); known && g.State.Holds() && r.Drift != "" {
-			c.add(web.Warn, "%s: the instances of generation %d are not as they were registered: %s", r.Service, r.Generation, r.Drift)
+			c.add(web.Warn, "%s: the instances of generation %d drifted: %s", r.Service, r.Generation, r.Drift)
 		}
 	}
 }
@@ -90,25 +90,42 @@ func (c *concerns) nodes() {
 	}
 	for _, n := range c.e.Nodes {
 		r, _ := c.e.Receipt(n)
+		name := c.nodeName(n)
 		switch c.e.ReceiptState(n, c.now) {
 		case rollout.Drifted:
-			c.add(web.Bad, "node %s does something else than was decided", n.Name)
+			c.add(web.Bad, "node %s does something else than was decided", name)
 		case rollout.Ahead:
-			c.add(web.Bad, "node %s is at revision %d, ahead of %d: was the database restored?", n.Name, r.Revision, c.e.Revision)
+			c.add(web.Bad, "node %s is at revision %d, ahead of %d: was the database restored?", name, r.Revision, c.e.Revision)
 		case rollout.Unreachable:
-			c.add(web.Warn, "node %s is silent; it may still serve what it had", n.Name)
+			c.add(web.Warn, "node %s is silent; it may still serve what it had%s", name, because(r.Error))
+			continue
 		case rollout.Behind:
 			if c.e.Switch != nil && c.now.Sub(c.e.Switch.CommittedAt) > c.e.Timing.Silence {
-				c.add(web.Warn, "node %s has not taken over revision %d", n.Name, c.e.Revision)
+				c.add(web.Warn, "node %s has not taken over revision %d", name, c.e.Revision)
 			}
 		}
 		if r.Error != "" {
-			c.add(web.Warn, "node %s: %s", n.Name, r.Error)
+			c.add(web.Warn, "node %s: %s", name, r.Error)
 		}
 	}
 	if s := c.e.Switch; s != nil && s.Status == rollout.Applied && s.Degraded {
 		c.add(web.Warn, "the last switch was applied without a node that could not be reached")
 	}
+}
+
+// nodeName is the node's name, with its router where another one has a node of that name.
+func (c *concerns) nodeName(n rollout.Node) string {
+	if slices.ContainsFunc(c.e.Nodes, func(other rollout.Node) bool { return other.Name == n.Name && other.Router != n.Router }) {
+		return n.Name + " of router " + n.Router
+	}
+	return n.Name
+}
+
+func because(text string) string {
+	if text == "" {
+		return ""
+	}
+	return ": " + text
 }
 
 // rollback looks at what a rollback would find.
@@ -134,6 +151,8 @@ func (c *concerns) newest() {
 	switch {
 	case g.State == rollout.Failed:
 		c.add(web.Warn, "generation %d failed: %s", g.Number, g.Reason)
+	case g.Waiting == rollout.Adopting && c.e.Trouble != nil: // which is told already
+		c.add(web.Neutral, "generation %d waits for its instances", g.Number)
 	case g.Waiting == rollout.Adopting:
 		c.add(web.Neutral, "generation %d waits for its instances: %s", g.Number, g.Reason)
 	case g.State == rollout.Ready && g.Waiting != "":

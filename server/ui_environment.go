@@ -143,7 +143,7 @@ func (v viewed) health(g rollout.Generation) []web.ServiceHealth {
 		}
 		r, fresh := v.e.Reading(g.Number, svc.Name, v.now)
 		out = append(out, web.ServiceHealth{Service: svc.Name, Healthy: r.Healthy, Unhealthy: r.Unhealthy, Total: size, Known: fresh && !r.At.IsZero(),
-			At: r.At, Detail: r.Detail})
+			At: r.At, Detail: r.Detail, Drift: r.Drift})
 	}
 	return out
 }

@@ -239,6 +239,10 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		"a node drifted":   {func(e *rollout.Environment) { e.Receipts[0].Hash = "x" }, "broken", web.Bad, "node edge-1 does something else than was decided"},
 		"a node ahead":     {func(e *rollout.Environment) { e.Receipts[0].Revision = 9 }, "broken", web.Bad, "node edge-1 is at revision 9, ahead of 2: was the database restored?"},
 		"a node silent":    {func(e *rollout.Environment) { e.Nodes[0].SeenAt = now.Add(-time.Minute) }, "needs attention", web.Warn, "node edge-1 is silent; it may still serve what it had"},
+		"a silent node, and why": {func(e *rollout.Environment) {
+			e.Nodes[0].SeenAt, e.Receipts[0].Error = now.Add(-time.Minute), "connection refused"
+			e.Nodes = append(e.Nodes, rollout.Node{Router: "mesh", Name: "edge-1", SeenAt: now})
+		}, "needs attention", web.Warn, "node edge-1 of router builtin is silent; it may still serve what it had: connection refused"},
 		"a node hangs":     {func(e *rollout.Environment) { e.Receipts[0].Revision = 1 }, "needs attention", web.Warn, "node edge-1 has not taken over revision 2"},
 		"no node":          {func(e *rollout.Environment) { e.Nodes = nil }, "needs attention", web.Warn, "no node of its routers has been heard of"},
 		"switching": {func(e *rollout.Environment) {
@@ -264,7 +268,7 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 			e.Spec.Registry, e.Trouble = "consul", &rollout.Trouble{Detail: "no leader"}
 		}, "needs attention", web.Warn, "the registry consul: no leader"},
 		"instances drifted": {func(e *rollout.Environment) { e.Readings[0].Drift = "web-2 is gone" }, "needs attention", web.Warn,
-			"web: the instances of generation 2 are not as they were registered: web-2 is gone"},
+			"web: the instances of generation 2 drifted: web-2 is gone"},
 		"nothing live": {func(e *rollout.Environment) {
 			e.Live, e.Previous, e.Weights, e.Switch = 0, 0, nil, nil
 			e.Revision = 0
@@ -282,6 +286,42 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 		if got := standingOf(e, list); got.Word != c.word || got.Tone != c.tone || first != c.says {
 			t.Errorf("%s: %+v, %q; want %s (%s), %q", name, got, first, c.word, c.tone, c.says)
 		}
+	}
+}
+
+// TestConcerns_SayTroubleOnce: a registry that cannot be read is why a generation still waits, and is not told twice.
+func TestConcerns_SayTroubleOnce(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	e := calm(now)
+	e.Trouble = &rollout.Trouble{Detail: "connection refused"}
+	e.Nodes[0].SeenAt, e.Receipts[0].Error = now.Add(-time.Minute), "no answer"
+	e.Generations = append(e.Generations, rollout.Generation{Number: 3, State: rollout.Registered, Waiting: rollout.Adopting, Reason: "connection refused"})
+	var all string
+	for _, concern := range concernsOf(e, now) {
+		all += concern.Text + "\n"
+	}
+	for _, once := range []string{"connection refused", "no answer", "generation 3 waits for its instances\n"} {
+		if n := strings.Count(all, once); n != 1 {
+			t.Errorf("%q is told %d times, want once:\n%s", once, n, all)
+		}
+	}
+	offers := offers{e: e, now: now, caller: Caller{Role: Admin, Environments: []string{"*"}}}
+	if why := offers.promoteWhy(3); why != "generation 3 is registered" {
+		t.Errorf("the button says %q", why)
+	}
+}
+
+// TestGenerationPage_SaysDrift: healthy members hide nothing of what differs.
+func TestGenerationPage_SaysDrift(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	e := calm(now)
+	e.Readings[0].Drift = "web-9 runs sha256:cc, and cannot join"
+	v := viewed{e: e, now: now}
+	d := web.GenerationDetail{Groups: []web.GroupView{{Service: "web", Health: v.health(e.Generations[1])[0]}}}
+	if drawn := string(render(web.InstanceList(d))); !strings.Contains(drawn, e.Readings[0].Drift) {
+		t.Errorf("the page of a generation whose instances drifted: %s", drawn)
 	}
 }
 

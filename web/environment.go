@@ -108,6 +108,7 @@ type ServiceHealth struct {
 	Known                     bool      // the reading is fresh
 	At                        time.Time // of the last reading; zero for none
 	Detail                    string    // what the first unhealthy instance answered
+	Drift                     string    // how the instances differ from what was registered; empty for not at all
 }
 
 // Tone says what the count means.

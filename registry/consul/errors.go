@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -37,7 +39,21 @@ func explain(ctx context.Context, what string, err error) error {
 	if errors.As(err, &status) && status.Code == http.StatusForbidden {
 		return fmt.Errorf("%s in Consul: %w", what, denied(firstLine(status.Body)))
 	}
-	return fmt.Errorf("%s in Consul: %w", what, err)
+	return fmt.Errorf("%s in Consul: %w", what, brief(err))
+}
+
+// brief is an error without the path and query of the request, which are long and say no more than what was to be done.
+func brief(err error) error {
+	var call *url.Error
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial): // it has the address
+		return dial
+	case errors.As(err, &call):
+		address, _, _ := strings.Cut(call.URL, "/v1/")
+		return fmt.Errorf("%s: %w", address, call.Err)
+	}
+	return err
 }
 
 // denied names what is missing. A token that Consul does not know was revoked, or never made.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/consul/api"
@@ -104,7 +106,21 @@ func (n node) explain(ctx context.Context, what string, err error) error {
 	if errors.As(err, &status) && status.Code == http.StatusForbidden {
 		return fmt.Errorf("%s in Consul: %s; the token needs: %s", what, firstLine(status.Body), rules(n.policy))
 	}
-	return fmt.Errorf("%s in Consul: %w", what, err)
+	return fmt.Errorf("%s in Consul: %w", what, brief(err))
+}
+
+// brief is an error without the path and query of the request, which are long and say no more than what was to be done.
+func brief(err error) error {
+	var call *url.Error
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &dial): // it has the address
+		return dial
+	case errors.As(err, &call):
+		address, _, _ := strings.Cut(call.URL, "/v1/")
+		return fmt.Errorf("%s: %w", address, call.Err)
+	}
+	return err
 }
 
 func firstLine(text string) string {
