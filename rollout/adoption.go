@@ -49,6 +49,14 @@ const Adopting = "adopting"
 // Awaiting says whether the generation has yet to adopt its instances: until then nobody knows them.
 func (g Generation) Awaiting() bool { return len(g.Adopts) > 0 && !g.Adopted }
 
+// Digest is that of the artifact; empty when none was given.
+func (g Generation) Digest() string {
+	if g.Artifact == nil {
+		return ""
+	}
+	return g.Artifact.Digest
+}
+
 // WithAdoptions puts beside each adopted group where it is from; one that is awaited is added, without instances.
 func (g Generation) WithAdoptions() Generation {
 	g.Groups = slices.Clone(g.Groups)

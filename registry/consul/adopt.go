@@ -26,31 +26,38 @@ const (
 var _ registry.Adopter = (*Registry)(nil)
 
 // Find lists the instances of a service that match and pass all of their checks, those of their node among them, by a
-// consistent read.
-func (r *Registry) Find(ctx context.Context, a rollout.Adoption) (passing []rollout.Instance, others int, err error) {
+// consistent read. What is told over HTTP is not asked for here: a watch does that.
+func (r *Registry) Find(ctx context.Context, a rollout.Adoption, digest string) (registry.Found, error) {
 	found, meta, err := r.client.Health().Service(a.Service, "", false, (&api.QueryOptions{RequireConsistent: true, Filter: a.Filter}).WithContext(ctx))
 	if err == nil && meta.ResultsFilteredByACLs {
 		err = errHidden
 	}
 	if err != nil {
-		return nil, 0, explainFilter(ctx, a, err)
+		return registry.Found{}, explainFilter(ctx, a, err)
 	}
 	slices.SortFunc(found, byName)
+	told := newDigests(r.clock, rollout.Adoption{DigestMeta: a.DigestMeta}, digest)
+	var out registry.Found
 	ids := map[string]bool{}
 	for _, f := range found {
 		if f.Checks.AggregatedStatus() != api.HealthPassing {
-			others++
+			out.Others++
 			continue
 		}
 		in, err := instanceOf(f)
 		if err != nil {
-			return nil, 0, &registry.AdoptionError{Detail: err.Error()}
+			return registry.Found{}, &registry.AdoptionError{Detail: err.Error()}
+		}
+		in.ID = nameOf(f)
+		if says, _ := told.of(in, f); says != "" {
+			out.Wrong = append(out.Wrong, says)
+			continue
 		}
 		in.ID = freeID(f, ids)
 		ids[in.ID] = true
-		passing = append(passing, in)
+		out.Passing = append(out.Passing, in)
 	}
-	return passing, others, nil
+	return out, nil
 }
 
 // byName orders what was found, so that the same answer gives the same ids.

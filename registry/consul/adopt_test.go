@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -69,16 +70,15 @@ var adoption = rollout.Adoption{Service: "team-web", Filter: `Service.Meta.build
 // awaitFound looks until that many are passing, which Consul tells a moment after they were registered.
 func awaitFound(t *testing.T, r *consul.Registry, a rollout.Adoption, passing, others int) []rollout.Instance {
 	t.Helper()
-	var found []rollout.Instance
-	var rest int
+	var found registry.Found
 	eventually(t, fmt.Sprintf("%d passing and %d others", passing, others), func() bool {
 		var err error
-		if found, rest, err = r.Find(t.Context(), a); err != nil {
+		if found, err = r.Find(t.Context(), a, "sha256:good"); err != nil {
 			t.Fatal(err)
 		}
-		return len(found) == passing && rest == others
+		return len(found.Passing) == passing && found.Others == others
 	})
-	return found
+	return found.Passing
 }
 
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -112,14 +112,34 @@ func TestFind_TellsWhoIsPassing(t *testing.T) {
 	bad := adoption
 	bad.Filter = "Service.Meta.build is what"
 	var wrong *registry.AdoptionError // and not the registry's trouble
-	if _, _, err := r.Find(t.Context(), bad); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "none that Consul understands") {
+	if _, err := r.Find(t.Context(), bad, ""); !errors.As(err, &wrong) || !strings.Contains(err.Error(), "none that Consul understands") {
 		t.Errorf("a filter that is none: %v", err)
 	}
 	m.register("web-4", "1812", "", 0)
 	eventually(t, "an instance without a port is told", func() bool {
-		_, _, err := r.Find(t.Context(), adoption)
+		_, err := r.Find(t.Context(), adoption, "")
 		return errors.As(err, &wrong) && strings.Contains(err.Error(), "web-4 on node "+m.agent.Node+" has no address and port")
 	})
+}
+
+// An instance that says that it runs something else does not count, however well it is.
+func TestFind_LeavesOutWhatRunsSomethingElse(t *testing.T) {
+	t.Parallel()
+	m, r := newTeam(t)
+	a := adoption
+	a.DigestMeta = "digest"
+	m.register("web-1", "1812", "sha256:good", 81)
+	m.register("web-2", "1812", "sha256:patched", 82)
+	m.register("web-3", "1812", "", 83)
+	awaitFound(t, r, adoption, 3, 0) // all are there; without a digest they count
+	found, err := r.Find(t.Context(), a, "sha256:good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := []string{"web-2 on " + m.agent.Node + " runs sha256:patched", "web-3 on " + m.agent.Node + " does not tell what it runs"}
+	if len(found.Passing) != 1 || found.Passing[0].ID != "web-1" || found.Others != 0 || !slices.Equal(found.Wrong, wrong) {
+		t.Errorf("found %+v", found)
+	}
 }
 
 func TestFind_SaysThatItMayNotSee(t *testing.T) {
@@ -128,8 +148,8 @@ func TestFind_SaysThatItMayNotSee(t *testing.T) {
 	m.register("web-1", "1812", "", 81)
 	blind := registryOn(t, m.agent, m.agent.Grant(consultest.Policy(t, "registry/consul/policy.hcl")), "")
 	eventually(t, "what is hidden is told", func() bool {
-		found, others, err := blind.Find(t.Context(), adoption)
-		if err == nil && len(found)+others > 0 {
+		found, err := blind.Find(t.Context(), adoption, "")
+		if err == nil && len(found.Passing)+found.Others > 0 {
 			t.Fatalf("sees %v", found)
 		}
 		return err != nil && strings.Contains(err.Error(), `node_prefix ""`)

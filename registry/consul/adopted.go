@@ -15,7 +15,7 @@ import (
 // that is drift of a frozen group, and the members of one that follows. Nothing is ever written.
 func (w *watch) adopted(ctx context.Context, group rollout.Group) {
 	ctx, stop := context.WithCancel(ctx)
-	told := newDigests(w.r.clock, *group.Consul, w.digest())
+	told := newDigests(w.r.clock, *group.Consul, w.generation.Digest())
 	defer told.wait()
 	defer stop()
 	first := true
@@ -40,13 +40,6 @@ func (w *watch) adopted(ctx context.Context, group rollout.Group) {
 		}
 		return meta, nil
 	}, func(err error) { w.lost(group.Service, []string{group.Service}, err) })
-}
-
-func (w *watch) digest() string {
-	if w.generation.Artifact == nil {
-		return ""
-	}
-	return w.generation.Artifact.Digest
 }
 
 // member is an instance of a group, and what one answer of Consul has of it.

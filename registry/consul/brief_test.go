@@ -23,7 +23,7 @@ func TestFind_IsBriefAboutAConsulThatIsAway(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err = consul.New(consul.Options{Client: client}).Find(t.Context(), adoption)
+		_, err = consul.New(consul.Options{Client: client}).Find(t.Context(), adoption, "")
 		if err == nil {
 			t.Fatalf("%s was read", s.URL)
 		}

@@ -50,7 +50,7 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 	var lacks []string
 	for _, service := range slices.Sorted(maps.Keys(g.Adopts)) {
 		adoption := g.Adopts[service]
-		passing, others, err := adopter.Find(call, adoption)
+		found, err := adopter.Find(call, adoption, g.Digest())
 		var wrong *registry.AdoptionError
 		if errors.As(err, &wrong) {
 			lacks = append(lacks, wrong.Detail)
@@ -59,19 +59,32 @@ func (t *tenure) find(driver registry.Registry, g rollout.Generation) (groups []
 		if err != nil {
 			return nil, "", err
 		}
-		if len(passing) != adoption.Expect {
-			lack := fmt.Sprintf("%d of %d instances of %s are passing", len(passing), adoption.Expect, adoption.Service)
-			if others > 0 {
-				lack += fmt.Sprintf(", %d are not", others)
-			}
-			if more := len(passing) - adoption.Expect; more > 0 {
-				lack += fmt.Sprintf(": %d too many; its filter matches others besides, or expect is too low", more)
-			}
-			lacks = append(lacks, lack)
+		if len(found.Passing) != adoption.Expect {
+			lacks = append(lacks, lacking(adoption, found))
 		}
-		groups = append(groups, rollout.Group{Service: service, Instances: passing})
+		groups = append(groups, rollout.Group{Service: service, Instances: found.Passing})
 	}
 	return groups, strings.Join(lacks, "; "), nil
+}
+
+// lacking says how what was found differs from what is expected.
+func lacking(a rollout.Adoption, found registry.Found) string {
+	const most = 3
+	lack := fmt.Sprintf("%d of %d instances of %s are passing", len(found.Passing), a.Expect, a.Service)
+	if found.Others > 0 {
+		lack += fmt.Sprintf(", %d are not", found.Others)
+	}
+	if more := len(found.Passing) - a.Expect; more > 0 {
+		lack += fmt.Sprintf(": %d too many; its filter matches others besides, or expect is too low", more)
+	}
+	texts := found.Wrong
+	if more := len(texts) - most; more > 0 {
+		texts = append(slices.Clone(texts[:most]), fmt.Sprintf("and %d more", more))
+	}
+	if len(texts) > 0 {
+		lack += "; " + strings.Join(texts, ", ")
+	}
+	return lack
 }
 
 // setAdopted makes the instances those of the generation. Where they cannot be, missing says why.

@@ -19,14 +19,14 @@ type finder struct {
 	err  error
 }
 
-func (f *finder) Find(context.Context, rollout.Adoption) ([]rollout.Instance, int, error) {
+func (f *finder) Find(context.Context, rollout.Adoption, string) (registry.Found, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asks++
 	if f.err != nil {
-		return nil, 0, f.err
+		return registry.Found{}, f.err
 	}
-	return []rollout.Instance{{ID: "found", Address: "10.0.0.1", Port: f.port}}, 0, nil
+	return registry.Found{Passing: []rollout.Instance{{ID: "found", Address: "10.0.0.1", Port: f.port}}}, nil
 }
 
 // What a generation adopts is not at the place of what it lists; it is looked for at leisure and, once it is elsewhere,
@@ -78,4 +78,20 @@ func TestAdopt_WhereAListedInstanceIs(t *testing.T) {
 		reg.mu.Unlock()
 		within(t, 10*time.Second, "adopted", func() bool { g, _ := r.environment().Generation(1); return g.Adopted })
 	})
+}
+
+func TestLacking_SaysWhy(t *testing.T) {
+	t.Parallel()
+	some := make([]rollout.Instance, 4)
+	for want, found := range map[string]registry.Found{
+		"2 of 3 instances of web are passing":                                                                      {Passing: some[:2]},
+		"2 of 3 instances of web are passing, 1 are not":                                                           {Passing: some[:2], Others: 1},
+		"2 of 3 instances of web are passing; w3 runs else":                                                        {Passing: some[:2], Wrong: []string{"w3 runs else"}},
+		"4 of 3 instances of web are passing: 1 too many; its filter matches others besides, or expect is too low": {Passing: some},
+		"0 of 3 instances of web are passing; a, b, c, and 2 more":                                                 {Wrong: []string{"a", "b", "c", "d", "e"}},
+	} {
+		if got := lacking(rollout.Adoption{Service: "web", Expect: 3}, found); got != want {
+			t.Errorf("%+v: %q, want %q", found, got, want)
+		}
+	}
 }

@@ -40,9 +40,9 @@ func (r *teamRegistry) now() (instances []rollout.Instance, away bool, changed c
 	return instances, r.away, r.changed
 }
 
-func (r *teamRegistry) Find(context.Context, rollout.Adoption) ([]rollout.Instance, int, error) {
+func (r *teamRegistry) Find(context.Context, rollout.Adoption, string) (registry.Found, error) {
 	instances, _, _ := r.now()
-	return instances, 0, nil
+	return registry.Found{Passing: instances}, nil
 }
 
 func (r *teamRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Generation, report registry.Report) error {

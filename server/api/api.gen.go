@@ -513,7 +513,7 @@ func (e ExportAuditParamsFormat) Valid() bool {
 }
 
 // Adoption Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
-// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+// their checks, and do not tell another digest in their meta; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
 // deregistered by Viridian. The environment's registry is `consul`.
 type Adoption struct {
 	// Digest Where an instance tells the digest of what it runs. It is compared with `artifact.digest` for as long as the
@@ -923,7 +923,7 @@ type Grade string
 // of the registration, and is there once they were found.
 type Group struct {
 	// Consul Takes over instances that registered themselves in Consul, once exactly `expect` of those that match pass all of
-	// their checks; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
+	// their checks, and do not tell another digest in their meta; after `timeout` (5m when it is left out) the generation has failed. What others registered is never
 	// deregistered by Viridian. The environment's registry is `consul`.
 	Consul    *Adoption  `json:"consul,omitempty"`
 	Instances []Instance `json:"instances,omitempty"`
