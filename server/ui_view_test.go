@@ -65,6 +65,21 @@ func TestPages_ShowWhatIs(t *testing.T) {
 	}
 }
 
+// TestEnvironments_LeadToTheOverview, since people type the address that those of each environment begin with.
+func TestEnvironments_LeadToTheOverview(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	b := w.signedIn(Viewer)
+	for path, want := range map[string]string{"/environments": "/", "/environments/": "/", "/environments?q=shop&state=steady": "/?q=shop&state=steady"} {
+		if a := b.get(path); a.status != http.StatusSeeOther || a.header.Get("Location") != want {
+			t.Errorf("%s: %d to %q, want %q", path, a.status, a.header.Get("Location"), want)
+		}
+	}
+	if a := w.newBrowser().get("/environments"); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login?next=%2Fenvironments" {
+		t.Errorf("not signed in: %d to %q", a.status, a.header.Get("Location"))
+	}
+}
+
 // TestAuditExport_IsWhatTheApiTells, and a spreadsheet computes nothing of it.
 func TestAuditExport_IsWhatTheApiTells(t *testing.T) {
 	t.Parallel()
