@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -26,6 +27,11 @@ type GroupView struct {
 	Service   string
 	Health    ServiceHealth
 	Instances []InstanceView
+}
+
+// hasMeta says whether there is anything to show in the column of what else is known of its instances.
+func (g GroupView) hasMeta() bool {
+	return slices.ContainsFunc(g.Instances, func(i InstanceView) bool { return len(i.Meta) > 0 })
 }
 
 // InstanceView is one process of a group.
