@@ -28,7 +28,7 @@ func TestPages_ShowWhatIs(t *testing.T) {
 		"/?state=attention":                {"Nothing matches"},
 		"/wall":                            {`tile-number">2<`, "rollback to 1 ready"},
 		"/environments/shop":               {"Rollback ready:", "1 of 1 healthy", "revision 2", "in sync", "Generation 3 is ready to be promoted", "generation.ready", "needs the role operator; yours is deployer"},
-		"/environments/shop/generations/1": {"replaced by generation 2", "rollback target", "127.0.0.1:", "standby"},
+		"/environments/shop/generations/1": {"replaced by generation 2", "rollback target", "/audit?environment=shop&generation=1", "127.0.0.1:", "standby"},
 		"/environments/shop/generations/3": {"It never carried traffic", "Promote generation 3", "passed"},
 		"/environments/shop/switches":      {"1 → 2", "to 1", "applied"},
 		"/fleet":                           {"edge-1", "1 environment in sync", "needs the role admin"},
