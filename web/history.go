@@ -22,6 +22,7 @@ type Event struct {
 	At          time.Time
 	Revision    int64
 	Generation  int
+	Sentence    string // what happened, for people; empty for a kind that is not known
 	Facts       []Fact // what else is recorded of it
 	Hash        string
 }
