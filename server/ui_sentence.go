@@ -48,7 +48,7 @@ var sentences = map[string]func(*telling) string{
 	rollout.EventGenerationAdopted: says("Generation {generation} has taken over its instances"),
 	rollout.EventGenerationDrifted: says("Generation {generation} is not what was registered, in service {service}[: {detail}]"),
 	rollout.EventGenerationAligned: says("Generation {generation} is what was registered again, in service {service}"),
-	"generation.members":           says("Generation {generation} has {size} instances of service {service} now"),
+	rollout.EventGenerationMembers: says("Generation {generation} has {size} instances of service {service} now"),
 
 	rollout.EventRegistryTroubled:  says("Registry {registry} cannot be used[: {detail}]"),
 	rollout.EventRegistryRecovered: says("Registry {registry} can be used again[; it could not since {since}]"),
