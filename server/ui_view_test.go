@@ -258,8 +258,8 @@ func TestConcerns_SayWhatIsWrong(t *testing.T) {
 			e.Nodes[0].SeenAt, e.Receipts[0].Error = now.Add(-time.Minute), "connection refused"
 			e.Nodes = append(e.Nodes, rollout.Node{Router: "mesh", Name: "edge-1", SeenAt: now})
 		}, "needs attention", web.Warn, "node edge-1 of router builtin is silent; it may still serve what it had: connection refused"},
-		"a node hangs":     {func(e *rollout.Environment) { e.Receipts[0].Revision = 1 }, "needs attention", web.Warn, "node edge-1 has not taken over revision 2"},
-		"no node":          {func(e *rollout.Environment) { e.Nodes = nil }, "needs attention", web.Warn, "no node of its routers has been heard of"},
+		"a node hangs": {func(e *rollout.Environment) { e.Receipts[0].Revision = 1 }, "needs attention", web.Warn, "node edge-1 has not taken over revision 2"},
+		"no node":      {func(e *rollout.Environment) { e.Nodes = nil }, "needs attention", web.Warn, "no node of its routers has been heard of"},
 		"switching": {func(e *rollout.Environment) {
 			e.Switch.Status, e.Switch.CommittedAt, e.Receipts[0].Revision = rollout.Committed, now, 1
 		}, "switching", web.Busy, ""},
