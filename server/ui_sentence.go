@@ -46,8 +46,8 @@ var sentences = map[string]func(*telling) string{
 	rollout.EventGenerationWaiting: generationWaiting,
 	rollout.EventGenerationPlaced:  says("Generation {generation} has its place on the load balancers now"),
 	rollout.EventGenerationAdopted: says("Generation {generation} has taken over its instances"),
-	rollout.EventGenerationDrifted: says("Generation {generation} is not what was registered, in service {service}[: {detail}]"),
-	rollout.EventGenerationAligned: says("Generation {generation} is what was registered again, in service {service}"),
+	rollout.EventGenerationDrifted: says("Instances of service {service} of generation {generation} are not as they were registered[: {detail}]"),
+	rollout.EventGenerationAligned: says("Instances of service {service} of generation {generation} are as they were registered again"),
 	rollout.EventGenerationMembers: says("Generation {generation} has {size} instances of service {service} now"),
 
 	rollout.EventRegistryTroubled:  says("Registry {registry} cannot be used[: {detail}]"),
