@@ -183,6 +183,13 @@ func (c *change) members(seen MembersSeen) {
 	}
 }
 
+// stageMembersAnew has every node get the members that a followed generation has, whatever it was told before.
+func (c *change) stageMembersAnew(g *Generation) {
+	if len(g.Follows()) > 0 && g.Adopted {
+		g.MembersAt = c.afterMembers(*g)
+	}
+}
+
 // afterMembers is a time for new members: later than that of the present ones, whatever the clock says.
 func (c *change) afterMembers(g Generation) time.Time {
 	if next := g.MembersAt.Add(time.Microsecond); next.After(c.now) {

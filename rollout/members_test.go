@@ -262,3 +262,19 @@ func TestMembers_AreToldAgainAfterARecover(t *testing.T) {
 		t.Errorf("switch %+v, members since %v, before %v", w.e.Switch, w.gen(n).MembersAt, before)
 	}
 }
+
+// A generation that is validated again has its members staged again: what nodes have of it may be of a time that was lost.
+func TestMembers_OfOneThatIsValidatedAgain(t *testing.T) {
+	t.Parallel()
+	w, n := adopting(t, func(a *Adoption) { a.Membership = Follow })
+	w.changes(w.e.Adopt(AdoptCommand{Generation: n, Groups: found(80, 81)}, w.now))
+	w.pass(time.Hour).settle()
+	if got := w.gen(n).State; got != Failed {
+		t.Fatalf("generation is %s", got)
+	}
+	before := w.gen(n).MembersAt
+	w.changes(w.e.Validate(ValidateCommand{Actor: alice, Generation: n}, w.now))
+	if after := w.gen(n).MembersAt; !after.After(before) {
+		t.Errorf("members of %v, before %v", after, before)
+	}
+}
