@@ -278,3 +278,42 @@ func TestMembers_OfOneThatIsValidatedAgain(t *testing.T) {
 		t.Errorf("members of %v, before %v", after, before)
 	}
 }
+
+// A group whose only place another group of the generation wants keeps it while it has nobody else, and the rest of the
+// change is made.
+func TestNextMembers_NeverEmptiesAGroup(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"api", "web"} {
+		all := []Group{{Service: "api", Instances: many("a")}, {Service: "web", Instances: many("w")}}
+		now := []Group{{Service: "api", Instances: many("b")}, {Service: "web", Instances: append(many("x"), Instance{ID: "y", Address: "10.0.0.1", Port: 'a'})}}
+		if first == "web" {
+			slices.Reverse(all)
+		}
+		taken := map[string]string{many("b")[0].Target(): "generation 7 of environment blog"}
+		changed, left, _ := NextMembers(all, now, taken, map[string]int{})
+		if len(changed.Now) != 1 || changed.Now[0].Service != "web" || letters(changed.Now[0].Instances) != "x" || len(left["api"]) != 1 || len(left["web"]) != 1 {
+			t.Errorf("%s first: %+v, left out %v", first, changed.Now, left)
+		}
+	}
+}
+
+// Those that are kept for what a registry may have lost make no group larger than it may be.
+func TestNextMembers_KeepsNoMoreThanFit(t *testing.T) {
+	t.Parallel()
+	crowd := func(from, to int) (out []Instance) {
+		for i := from; i < to; i++ {
+			out = append(out, Instance{ID: fmt.Sprint("i", i), Address: "10.0.0.2", Port: i + 1})
+		}
+		return out
+	}
+	changed, _, more := NextMembers([]Group{{Service: "web", Instances: crowd(0, maxAdopted)}}, []Group{{Service: "web", Instances: crowd(maxAdopted-500, maxAdopted+300)}}, nil, map[string]int{})
+	got := changed.Now[0].Instances
+	for _, in := range crowd(maxAdopted-500, maxAdopted+300) {
+		if !slices.ContainsFunc(got, in.same) {
+			t.Errorf("%s is not in", in.ID)
+		}
+	}
+	if len(got) != maxAdopted || more["web"] != maxAdopted {
+		t.Errorf("%d members, losses %v", len(got), more)
+	}
+}
