@@ -22,6 +22,7 @@ type teamRegistry struct {
 	away    bool          // it cannot be read
 	changed chan struct{} // closed and replaced at each change
 	slow    time.Duration // from the beginning of a watch to its first report
+	says    string        // what instances say, and what the trouble is
 }
 
 func (r *teamRegistry) become(ids string, away bool) {
@@ -51,16 +52,16 @@ func (r *teamRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Gene
 	defer tick.Stop()
 	was := g.Groups[0]
 	r.mu.Lock()
-	slow := r.slow
+	slow, says := r.slow, r.says
 	r.mu.Unlock()
 	if slow > 0 {
 		<-time.After(slow)
 	}
 	for {
 		instances, away, changed := r.now()
-		seen := registry.Seen{Trouble: fmt.Errorf("no leader")}
+		seen := registry.Seen{Trouble: fmt.Errorf("no leader%s", says)}
 		if !away {
-			seen = registry.Seen{Readings: []rollout.Reading{{Service: "web", Healthy: len(was.Instances), Total: len(was.Instances)}}}
+			seen = registry.Seen{Readings: []rollout.Reading{{Service: "web", Healthy: len(was.Instances), Total: len(was.Instances), Detail: says, Drift: says}}}
 			if len(instances) > 0 && sortedIDs(instances) != sortedIDs(was.Instances) {
 				seen.Members = []rollout.Group{{Service: "web", Instances: instances}}
 			}
@@ -279,5 +280,35 @@ func TestMembers_LostAreRememberedFromWatchToWatch(t *testing.T) {
 		}
 		team.become("abuxyz", false)
 		within(t, 5*time.Second, "as many are there as before", func() bool { return sortedIDs(instancesOf(r.members())) == "abuxyz" })
+	})
+}
+
+// Instances and registries may say anything, such as what no database keeps: it is recorded so that it can be kept and shown.
+func TestReadings_OfHostileTexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, team := follow(t)
+		defer r.stop()
+		team.mu.Lock()
+		team.says = "\x00\xff\x1b[2J" + strings.Repeat("ä", 100_000)
+		team.mu.Unlock()
+		team.become("abcd", false) // and the watch begins anew
+		within(t, 5*time.Second, "it is recorded", func() bool {
+			reading, _ := r.environment().Reading(1, "web", time.Now())
+			return reading.Detail != ""
+		})
+		team.become("abcd", true)
+		within(t, 5*time.Second, "the trouble is told", func() bool { return r.environment().TroubleText() != "" })
+		reading, _ := r.environment().Reading(1, "web", time.Now())
+		for _, text := range []string{reading.Detail, reading.Drift, r.environment().TroubleText()} {
+			if text != rollout.Plain(text) {
+				t.Errorf("recorded %.50q of %d bytes", text, len(text))
+			}
+		}
+		version := r.environment().Version
+		<-time.After(20 * time.Second)
+		if now := r.environment().Version; now > version+1 {
+			t.Errorf("%d versions of one trouble", now-version)
+		}
 	})
 }

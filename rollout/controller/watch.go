@@ -81,15 +81,17 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	}
 }
 
-// report takes what a watch has seen: news at once, the rest when the recorded readings grow old.
+// report takes what a watch has seen: news at once, the rest when the recorded readings grow old. What others wrote in it
+// may be anything.
 func (t *tenure) report(w *watch, number int, seen registry.Seen) {
-	now, readings := t.w.Clock.Now(), seen.Readings
+	now, readings := t.w.Clock.Now(), slices.Clone(seen.Readings)
 	for i := range readings {
-		readings[i].Generation = number
+		r := &readings[i]
+		r.Generation, r.Detail, r.Drift = number, rollout.Plain(r.Detail), rollout.Plain(r.Drift)
 	}
 	text := ""
 	if seen.Trouble != nil {
-		text = seen.Trouble.Error()
+		text = rollout.Plain(seen.Trouble.Error())
 	}
 	w.mu.Lock()
 	news := !w.heard || w.trouble != text || seen.Members != nil
@@ -101,7 +103,7 @@ func (t *tenure) report(w *watch, number int, seen registry.Seen) {
 	w.heard, w.trouble = true, text
 	if readings != nil {
 		pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
-		w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
+		w.latest, w.fresh, w.pending = readings, true, w.pending || pending
 		news = news || pending
 	}
 	w.mu.Unlock()
