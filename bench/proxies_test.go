@@ -19,6 +19,7 @@ import (
 	"viridian/rollout"
 	"viridian/router"
 	"viridian/router/builtin"
+	"viridian/router/routertest"
 )
 
 const host = "bench.localhost"
@@ -114,7 +115,7 @@ listen bench
 
 // playHAProxy looks after a HAProxy, which would otherwise outlive a test that is killed.
 func playHAProxy(_ context.Context, t task, in *json.Decoder, out *json.Encoder) (err error) {
-	path, err := haproxyPath()
+	path, err := routertest.FindHAProxy()
 	if err != nil {
 		return err
 	}
@@ -144,11 +145,4 @@ func playHAProxy(_ context.Context, t task, in *json.Decoder, out *json.Encoder)
 	err = errors.Join(awaitEnd(in), cmd.Process.Kill())
 	_ = cmd.Wait() // killed
 	return err
-}
-
-func haproxyPath() (string, error) {
-	if path, err := exec.LookPath("haproxy"); err == nil {
-		return path, nil
-	}
-	return exec.LookPath("/usr/sbin/haproxy")
 }

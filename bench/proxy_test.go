@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"viridian/router/routertest"
 )
 
 // What a round is made of. The proxies hold their backend's connections from one round to the next.
@@ -74,7 +76,7 @@ func contenders(t *testing.T, core, backend string) []*contender {
 		return &contender{child: c, title: title}
 	}
 	all := []*contender{proxy("builtin", "builtin router"), proxy("plain", "httputil.ReverseProxy")}
-	switch _, err := haproxyPath(); {
+	switch _, err := routertest.FindHAProxy(); {
 	case err == nil:
 		all = append(all, proxy("haproxy", "HAProxy, 1 thread"))
 	case os.Getenv("CI") == "true":

@@ -22,7 +22,7 @@ func TestProveConsulFollow(t *testing.T) {
 	t.Parallel()
 	began := time.Now()
 	l := newMeshLab(t, consultest.WithACL(t), "registry/consul/policy-adopt.hcl")
-	haproxyPath(t)
+	routertest.HAProxy(t)
 	spec := (&replica{lab: l.lab}).spec("shop", "lb")
 	b := l.balancer("lb-1", "shop", spec.spec)
 	l.routers += "  lb:\n    driver: haproxy\n    nodes:\n" + b.yaml()

@@ -28,21 +28,6 @@ type balancer struct {
 	history           revisions
 }
 
-// haproxyPath finds HAProxy, or skips the test; in CI it must be there.
-func haproxyPath(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"haproxy", "/usr/sbin/haproxy"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("HAProxy is not installed: scripts/install test")
-	}
-	t.Skip("HAProxy is not installed: scripts/install test")
-	return ""
-}
-
 // balancer prints the configuration for the environment and starts an HAProxy on it, until the end of the test.
 func (l *lab) balancer(name, environment string, spec client.EnvironmentSpec) *balancer {
 	l.Helper()
@@ -105,7 +90,7 @@ func (b *balancer) boot() {
 		b.Fatal(err)
 	}
 	defer log.Close()
-	b.cmd = exec.Command(haproxyPath(b), "-db", "-f", b.path("haproxy.cfg"))
+	b.cmd = exec.Command(routertest.HAProxy(b), "-db", "-f", b.path("haproxy.cfg"))
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := b.cmd.Start(); err != nil {
@@ -235,7 +220,7 @@ func newFleet(t testing.TB, required string) *fleet {
 // fleetOf starts that many HAProxies, and replicas of these names.
 func fleetOf(l *lab, required string, balancers int, replicas ...string) *fleet {
 	l.Helper()
-	haproxyPath(l)
+	routertest.HAProxy(l)
 	f := &fleet{}
 	l.routers = "routers:\n  edge:\n    driver: haproxy\n    required: " + required + "\n    nodes:\n"
 	spec := (&replica{lab: l}).spec("shop", "edge").spec

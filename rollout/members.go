@@ -3,9 +3,9 @@ package rollout
 import (
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -159,7 +159,12 @@ func arrange(was, left, joined []Instance) []Instance {
 }
 
 // Target is the address and port of the instance, as one text.
-func (in Instance) Target() string { return net.JoinHostPort(in.Address, strconv.Itoa(in.Port)) }
+func (in Instance) Target() string {
+	if strings.Contains(in.Address, ":") { // IPv6
+		return "[" + in.Address + "]:" + strconv.Itoa(in.Port)
+	}
+	return in.Address + ":" + strconv.Itoa(in.Port)
+}
 
 func (in Instance) same(other Instance) bool {
 	return in.ID == other.ID && in.Address == other.Address && in.Port == other.Port && maps.Equal(in.Meta, other.Meta)

@@ -123,6 +123,12 @@ func fieldWrong(a *web.Ask, e web.FieldProblem) bool {
 			return true
 		}
 	}
+	for i := range a.Choices {
+		if "/"+a.Choices[i].Name == e.Pointer {
+			a.Choices[i].Error = e.Detail
+			return true
+		}
+	}
 	return false
 }
 

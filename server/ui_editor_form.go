@@ -153,7 +153,7 @@ func editorView(values tree, wrong []rollout.FieldError) (web.Editor, error) {
 	if len(d.wrong) > 0 {
 		out.Problem = &web.Problem{Detail: "The settings have errors that no field of the form stands for."}
 		for _, w := range d.wrong {
-			out.Problem.Errors = append(out.Problem.Errors, web.FieldProblem{Pointer: w.Pointer, Detail: w.Detail})
+			out.Problem.Errors = append(out.Problem.Errors, fieldProblem(w, values))
 		}
 	}
 	return out, nil
@@ -211,14 +211,24 @@ func scalar(value any) string {
 func (d *drawn) error(name string) string {
 	pointer := "/" + strings.ReplaceAll(name, ".", "/")
 	var found []string
+	entries, _ := d.at(name).([]any)
 	d.wrong = slices.DeleteFunc(d.wrong, func(w rollout.FieldError) bool {
 		own := w.Pointer == pointer || strings.HasPrefix(w.Pointer, pointer+"/")
 		if own {
-			found = append(found, w.Detail)
+			found = append(found, entryWords(entries, strings.TrimPrefix(w.Pointer, pointer))+detailOf(w))
 		}
 		return own
 	})
 	return strings.Join(found, "; ")
+}
+
+// entryWords begins what is wrong with one entry of a list by naming it, where there are several.
+func entryWords(entries []any, step string) string {
+	i, err := strconv.Atoi(strings.TrimPrefix(step, "/"))
+	if err != nil || i >= len(entries) || len(entries) < 2 {
+		return ""
+	}
+	return called(entries[i], i) + " "
 }
 
 // hints tell what a field means, by the end of its name.
@@ -262,15 +272,16 @@ func (d *drawn) service(i int, only bool) web.EditorService {
 		out.Title = fmt.Sprintf("Service %d", i+1)
 	}
 	kind := d.text(at + ".health.type")
-	out.Type = web.Choices{Name: at + ".health.type", Legend: "An instance is healthy when it", List: []web.Choice{
+	out.Type = web.Choices{Name: at + ".health.type", Legend: "An instance is healthy when it", Error: d.error(at + ".health.type"), List: []web.Choice{
 		{Value: string(rollout.HealthTCP), Label: "accepts a connection", Chosen: kind != string(rollout.HealthHTTP)},
 		{Value: string(rollout.HealthHTTP), Label: "answers a request", Chosen: kind == string(rollout.HealthHTTP)},
 	}}
-	for _, f := range d.fields(at+".health", healthFields) {
+	asked := healthFields
+	if kind != string(rollout.HealthHTTP) { // these are not drawn, and so nothing can be said at them
+		asked = slices.DeleteFunc(slices.Clone(asked), func(name string) bool { return name == "path" || name == "expect_status" })
+	}
+	for _, f := range d.fields(at+".health", asked) {
 		end := f.Name[strings.LastIndex(f.Name, ".")+1:]
-		if kind != string(rollout.HealthHTTP) && (end == "path" || end == "expect_status") {
-			continue
-		}
 		f.Hint = map[string]string{"path": "What is asked for.", "expect_status": "Such as 200-399.", "interval": "How often it is asked.",
 			"timeout": "How long an answer may take.", "healthy_after": "Good answers in a row.", "unhealthy_after": "Bad answers in a row."}[end]
 		out.Health = append(out.Health, f)

@@ -87,7 +87,7 @@ func TestEditor_SaysTheSameAsTheAPI(t *testing.T) {
 	}
 	for _, c := range []struct{ json, says string }{
 		{`{"services": [`, "line 1"}, {`[]`, "JSON object"}, {"{\n\n\"services\": [}", "line 3"}, {`null`, "JSON object"},
-		{`{"services": [{"name": "web"}], "colour": "red"}`, "/colour"}, {`{"services": [{"name": "web"}], "bake": {"duration": "5m"}}`, "/bake/duration"},
+		{`{"services": [{"name": "web"}], "colour": "red"}`, "<strong>colour:</strong>"}, {`{"services": [{"name": "web"}], "bake": {"duration": "5m"}}`, "<strong>bake, duration:</strong>"},
 		{`{"services": []}`, "must list 1 to 32"}, {`{"services": "web"}`, "must be an array"}, {`{"services": [7]}`, "must be an object"},
 	} {
 		b.open(editor)

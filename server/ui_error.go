@@ -25,7 +25,7 @@ func problemView(err error, requestID string) *web.Problem {
 	p := problem(err, requestID)
 	out := &web.Problem{Status: p.Status, Code: string(p.Code), Title: p.Title, Detail: p.Detail, Fixes: p.Fixes, RequestID: p.RequestId}
 	for _, wrong := range p.Errors {
-		out.Errors = append(out.Errors, web.FieldProblem{Pointer: wrong.Pointer, Detail: wrong.Detail})
+		out.Errors = append(out.Errors, fieldProblem(rollout.FieldError{Pointer: wrong.Pointer, Detail: wrong.Detail}, nil))
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -20,6 +21,13 @@ func filterOf(r *http.Request) web.Filter {
 		}
 	}
 	return f
+}
+
+// leadToOverview answers where the list of environments would be by the addresses of each: that list is the overview.
+func (s *server) leadToOverview(w http.ResponseWriter, r *http.Request) error {
+	at := url.URL{Path: "/", RawQuery: r.URL.RawQuery}
+	http.Redirect(w, r, at.String(), http.StatusSeeOther)
+	return nil
 }
 
 // overviewOf is the overview for a caller: as a page, and as what lives on it.

@@ -2,12 +2,7 @@ package server
 
 import (
 	"context"
-	"maps"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 
 	"viridian/rollout"
 	"viridian/store"
@@ -106,51 +101,3 @@ func (c colours) shares(w rollout.Weights) []web.Share {
 	}
 	return out
 }
-
-func eventView(e rollout.Event) web.Event {
-	out := web.Event{ID: e.ID, Environment: e.Environment, Kind: e.Kind, Actor: e.Actor, At: e.At, Revision: e.Revision, Generation: e.Generation, Hash: e.Hash}
-	for _, name := range slices.Sorted(maps.Keys(e.Data)) {
-		if text := factText(e.Data[name]); text != "" {
-			out.Facts = append(out.Facts, web.Fact{Name: name, Value: text})
-		}
-	}
-	return out
-}
-
-// factText writes a value of an event's data for people; empty for what says nothing.
-func factText(v any) string {
-	switch v := v.(type) {
-	case string:
-		if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
-			return at.UTC().Format("2006-01-02 15:04:05") + " UTC"
-		}
-		return v
-	case bool:
-		if v {
-			return "yes"
-		}
-	case float64:
-		if v != 0 {
-			return number64(v)
-		}
-	case []any:
-		var parts []string
-		for _, item := range v {
-			parts = append(parts, factText(item))
-		}
-		return strings.Join(parts, ", ")
-	case map[string]any:
-		var parts []string
-		for _, name := range slices.Sorted(maps.Keys(v)) {
-			text := factText(v[name])
-			if n, isNumber := v[name].(float64); isNumber {
-				text = number64(n) // a share of 0 is one
-			}
-			parts = append(parts, name+": "+text)
-		}
-		return strings.Join(parts, ", ")
-	}
-	return ""
-}
-
-func number64(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -149,11 +150,19 @@ func (s *server) notSaved(w http.ResponseWriter, r *http.Request, e *editing, se
 		}
 		p = nil
 	}
+	var refusal *rollout.Refusal
+	if p != nil && errors.As(err, &refusal) {
+		e.wrong = refusal.Errors
+	}
 	view, viewErr := s.editor(r, e)
 	if viewErr != nil {
 		return viewErr
 	}
 	if p != nil {
+		p.Errors = nil // they are beside their fields, or named in the words of the settings
+		if view.Problem != nil {
+			p.Errors = view.Problem.Errors
+		}
 		view.Problem = p
 	}
 	return s.writeEditorView(w, r, http.StatusConflict, view)

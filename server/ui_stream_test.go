@@ -113,8 +113,12 @@ func (l *liveReader) next() liveMessage {
 // until reads on to a message whose parts say this, and returns all parts up to there.
 func (l *liveReader) until(text string) (parts []liveMessage) {
 	l.t.Helper()
+	over := time.Now().Add(time.Minute) // beats come for ever
 	for {
 		m := l.next()
+		if time.Now().After(over) {
+			l.t.Fatalf("no message says %q", text)
+		}
 		if m.event != "" {
 			continue
 		}
@@ -205,7 +209,7 @@ func TestLive_ShowsASwitch(t *testing.T) {
 		t.Logf("seen %v after the commit", parts[len(parts)-1].at.Sub(sw.CommittedAt))
 	}
 	// What happened follows: it is read behind what is sent first.
-	readers[0].until("generation 3 live")
+	readers[0].until("Generation 3 is live")
 }
 
 // TestLive_SendsOnlyWhatChanged: nothing while nothing does, and then that card alone.

@@ -4,6 +4,8 @@ package server
 func (s *server) viewPages() []page {
 	return []page{
 		{method: "GET", path: "/", action: "environment.list", handler: s.showOverview},
+		{method: "GET", path: "/environments", action: "environment.list", handler: s.leadToOverview},
+		{method: "GET", path: "/environments/", action: "environment.list", handler: s.leadToOverview},
 		{method: "GET", path: "/live", action: "event.stream", handler: s.followOverview, stream: true, quiet: true},
 		{method: "GET", path: "/wall", action: "environment.list", handler: s.showWall},
 		{method: "GET", path: "/wall/live", action: "event.stream", handler: s.followWall, stream: true, quiet: true, kept: true},

@@ -27,13 +27,13 @@ func TestPages_ShowWhatIs(t *testing.T) {
 		"/?q=nothing":                      {"Nothing matches", "0 of 1"},
 		"/?state=attention":                {"Nothing matches"},
 		"/wall":                            {`tile-number">2<`, "rollback to 1 ready"},
-		"/environments/shop":               {"Rollback ready:", "1 of 1 healthy", "revision 2", "in sync", "generation 3 ready", "needs the role operator; yours is deployer"},
-		"/environments/shop/generations/1": {"replaced by generation 2", "rollback target", "127.0.0.1:", "standby"},
+		"/environments/shop":               {"Rollback ready:", "1 of 1 healthy", "revision 2", "in sync", "Generation 3 is ready to be promoted", "generation.ready", "needs the role operator; yours is deployer"},
+		"/environments/shop/generations/1": {"replaced by generation 2", "rollback target", "/audit?environment=shop&generation=1", "127.0.0.1:", "standby"},
 		"/environments/shop/generations/3": {"It never carried traffic", "Promote generation 3", "passed"},
 		"/environments/shop/switches":      {"1 → 2", "to 1", "applied"},
 		"/fleet":                           {"edge-1", "1 environment in sync", "needs the role admin"},
-		"/audit?environment=shop":          {"switch 2 applied", "generation 3 ready", "Export CSV"},
-		"/audit?kind=ready&generation=3":   {"generation 3 ready"},
+		"/audit?environment=shop":          {"Switch 2 is applied", "switch.applied", "Generation 3 is ready to be promoted", "generation.ready", "Export CSV"},
+		"/audit?kind=ready&generation=3":   {"Generation 3 is ready to be promoted"},
 		"/audit?since=yesterday":           {"Write times as"},
 	} {
 		if a := b.get(path); a.status != http.StatusOK && !strings.Contains(path, "yesterday") {
@@ -62,6 +62,21 @@ func TestPages_ShowWhatIs(t *testing.T) {
 		if a := b.get(path); a.status != status {
 			t.Errorf("%s: %d, want %d", path, a.status, status)
 		}
+	}
+}
+
+// TestEnvironments_LeadToTheOverview, since people type the address that those of each environment begin with.
+func TestEnvironments_LeadToTheOverview(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	b := w.signedIn(Viewer)
+	for path, want := range map[string]string{"/environments": "/", "/environments/": "/", "/environments?q=shop&state=steady": "/?q=shop&state=steady"} {
+		if a := b.get(path); a.status != http.StatusSeeOther || a.header.Get("Location") != want {
+			t.Errorf("%s: %d to %q, want %q", path, a.status, a.header.Get("Location"), want)
+		}
+	}
+	if a := w.newBrowser().get("/environments"); a.status != http.StatusSeeOther || a.header.Get("Location") != "/login?next=%2Fenvironments" {
+		t.Errorf("not signed in: %d to %q", a.status, a.header.Get("Location"))
 	}
 }
 

@@ -38,6 +38,7 @@ type Hidden struct{ Name, Value string }
 type Choices struct {
 	Name, Legend string
 	List         []Choice
+	Error        string // what is wrong with the answer; empty when nothing is
 }
 
 // Tickable is something that may be asked for besides.

@@ -365,7 +365,7 @@ func askBody(a Ask) templ.Component {
 		}
 		if !a.ChoicesLast {
 			for _, c := range a.Choices {
-				templ_7745c5c3_Err = Choose(c.Name, c.Legend, c.List).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Choose(c).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
@@ -385,7 +385,7 @@ func askBody(a Ask) templ.Component {
 		}
 		if a.ChoicesLast {
 			for _, c := range a.Choices {
-				templ_7745c5c3_Err = Choose(c.Name, c.Legend, c.List).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Choose(c).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

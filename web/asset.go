@@ -28,7 +28,7 @@ var types = map[string]string{
 
 // bundles are files that a page asks for as one: the order is that of loading.
 var bundles = map[string][]string{
-	"all.css": {"viridian.css", "forms.css"},
+	"all.css": {"base.css", "frame.css", "parts.css", "overview.css", "environment.css", "history.css", "wall.css", "dialog.css", "screens.css", "forms.css"},
 	"all.js":  {"htmx.min.js", "hx-sse.min.js", "viridian.js", "keys.js", "editor.js"},
 }
 

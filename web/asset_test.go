@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -72,6 +74,31 @@ func TestScript_EvaluatesNothing(t *testing.T) {
 	own := script[strings.Index(script, "What pages do beyond loading"):]
 	if found := regexp.MustCompile(`\beval\(|new Function|document\.write|\.style\b|https?://`).FindString(own); found != "" {
 		t.Errorf("the script has %q", found)
+	}
+}
+
+// TestAssets_AreShortAndServed: each style and script of ours is within the house's limit, and part of what pages ask for.
+func TestAssets_AreShortAndServed(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("assets/*")
+	if err != nil || len(names) < 10 {
+		t.Fatalf("%v: %v", names, err)
+	}
+	for _, name := range names {
+		kind := strings.TrimPrefix(filepath.Ext(name), ".")
+		if (kind != "css" && kind != "js") || strings.HasSuffix(name, ".min.js") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(text, []byte("\n")); n > 400 {
+			t.Errorf("%s has %d lines", name, n)
+		}
+		if !bytes.Contains(get(web.Asset("all."+kind)).Body.Bytes(), text) {
+			t.Errorf("no page asks for %s", name)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 )
 
@@ -38,6 +39,11 @@ func (f AuditFilter) export(form string) string {
 	query := f.Query()
 	query.Set("form", form)
 	return "/audit/export?" + query.Encode()
+}
+
+// hasFacts says whether there is anything to show in the column of details.
+func hasFacts(list []Event) bool {
+	return slices.ContainsFunc(list, func(e Event) bool { return len(e.Facts) > 0 })
 }
 
 // about is the page of what an event is about; empty for none.

@@ -350,7 +350,7 @@ func editorService(svc EditorService) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = Choose(svc.Type.Name, svc.Type.Legend, svc.Type.List).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = Choose(svc.Type).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

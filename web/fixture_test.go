@@ -103,10 +103,10 @@ func history() web.History {
 		{Environment: "shop-prod", Number: 40, Version: "2026.11.18-0", Colour: rollout.Blue, State: rollout.Rejected, Since: ago(50 * time.Hour), CreatedBy: "token:ci", Reason: "error rate doubled after the flip"},
 		{Environment: "shop-prod", Number: 39, Version: "2026.11.15-1", Colour: rollout.Green, State: rollout.Retired, Since: ago(70 * time.Hour), CreatedBy: "token:ci", Reason: "kept until 2026-11-20T10:00:00Z"}}
 	h.Events = []web.Event{
-		{ID: 9, Kind: "generation.ready", Actor: "viridian", At: ago(2 * time.Minute), Generation: 43},
+		{ID: 9, Kind: "generation.ready", Sentence: "Generation 43 is ready to be promoted", Actor: "viridian", At: ago(2 * time.Minute), Generation: 43},
 		{ID: 8, Kind: "generation.registered", Actor: "token:ci", At: ago(3 * time.Minute), Generation: 43},
 		{ID: 7, Kind: "switch.applied", Actor: "viridian", At: ago(22 * time.Minute), Revision: 87, Generation: 42},
-		{ID: 6, Kind: "switch.committed", Actor: "token:anna", At: ago(23 * time.Minute), Revision: 87, Generation: 42, Facts: []web.Fact{{Name: "reason", Value: "release 2026.11.22"}}},
+		{ID: 6, Kind: "switch.committed", Sentence: "Switch 87 moves the traffic from generation 41 to generation 42", Actor: "token:anna", At: ago(23 * time.Minute), Revision: 87, Generation: 42, Facts: []web.Fact{{Name: "reason", Value: "release 2026.11.22"}}},
 		{ID: 5, Kind: "generation.rejected", Actor: "token:anna", At: ago(50 * time.Hour), Generation: 40}}
 	return h
 }

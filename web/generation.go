@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -35,6 +36,11 @@ type Adopted struct {
 	Follows         bool
 	Since           time.Time // when it got the instances that it has now; zero unless it follows
 	Until           time.Time // when they are there or the generation fails; zero once they are
+}
+
+// hasMeta says whether there is anything to show in the column of what else is known of its instances.
+func (g GroupView) hasMeta() bool {
+	return slices.ContainsFunc(g.Instances, func(i InstanceView) bool { return len(i.Meta) > 0 })
 }
 
 // InstanceView is one process of a group.

@@ -22,6 +22,7 @@ type Event struct {
 	At          time.Time
 	Revision    int64
 	Generation  int
+	Sentence    string // what happened, for people; empty for a kind that is not known
 	Facts       []Fact // what else is recorded of it
 	Hash        string
 }
@@ -34,9 +35,9 @@ func (e Event) tone() Tone {
 	switch e.Kind {
 	case rollout.EventSwitchApplied, "generation.ready", "generation.live":
 		return Good
-	case "generation.failed", "route.drifted", "route.ahead":
+	case "generation.failed", "route.drifted", "route.ahead", rollout.EventRecoveryHeld:
 		return Bad
-	case "generation.rejected", rollout.EventAutomationHeld, rollout.EventPromotionWaiting, rollout.EventLockSet:
+	case "generation.rejected", rollout.EventRegistryTroubled, rollout.EventGenerationDrifted, rollout.EventAutomationHeld, rollout.EventPromotionWaiting, rollout.EventLockSet:
 		return Warn
 	}
 	return Neutral

@@ -153,8 +153,11 @@ func nodesText(receipts []Receipt) string {
 	return fmt.Sprintf("%d of %s", in, plural(len(receipts), "node", "nodes"))
 }
 
-// eventWords is the kind of an event with what it is about.
+// eventWords says what happened: the kind with what it is about, where no sentence is known for it.
 func eventWords(e Event) string {
+	if e.Sentence != "" {
+		return e.Sentence
+	}
 	noun, verb, _ := strings.Cut(e.Kind, ".")
 	about := ""
 	switch {

@@ -88,6 +88,7 @@ func TestNumbers_AsPeopleReadThem(t *testing.T) {
 		{eventWords(Event{Kind: "generation.ready", Generation: 43}), "generation 43 ready"},
 		{eventWords(Event{Kind: "switch.applied", Revision: 7, Generation: 43}), "switch 7 applied, generation 43"},
 		{eventWords(Event{Kind: "token.created"}), "token created"}, {eventWords(Event{Kind: "odd"}), "odd "},
+		{eventWords(Event{Kind: "lock.set", Sentence: "The environment was locked"}), "The environment was locked"},
 	} {
 		if c[0] != c[1] {
 			t.Errorf("%q, want %q", c[0], c[1])

@@ -2,6 +2,7 @@ package consul_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -16,12 +17,15 @@ import (
 )
 
 // tokenFile gives each request the token that there is then, as a file of that does.
-type tokenFile struct{ atomic.Pointer[string] }
+type tokenFile struct {
+	atomic.Pointer[string]
+	transport http.Transport
+}
 
 func (f *tokenFile) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("X-Consul-Token", *f.Load())
-	return http.DefaultTransport.RoundTrip(r)
+	return f.transport.RoundTrip(r)
 }
 
 // A token that Consul does not know never looks like instances that are gone. An agent answers a query that waits with
@@ -62,7 +66,10 @@ func TestWatch_ATokenThatIsUnknown(t *testing.T) {
 	file.Store(new("unknown"))
 	eventually(t, "what is refused is told", refused.Load)
 	cancel()
-	<-done
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the watch ended with %v", err)
+	}
+	file.transport.CloseIdleConnections()
 }
 
 // A token without what an agent asks for is told that, and not what it has.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"viridian/rollout"
+	"viridian/router/routertest"
 )
 
 // aSpec is a specification with whatever a spec can hold that a configuration has to be careful with.
@@ -102,7 +103,7 @@ backend static
 			}
 			args = append(args, "-f", filepath.Join(dir, "viridian.cfg"))
 			makeFiles(t, dir, c.config)
-			if out, err := exec.CommandContext(t.Context(), haproxyPath(t), args...).CombinedOutput(); err != nil { // -dW: a warning is an error
+			if out, err := exec.CommandContext(t.Context(), routertest.HAProxy(t), args...).CombinedOutput(); err != nil { // -dW: a warning is an error
 				t.Errorf("HAProxy refuses it: %v\n%s\n%s", err, out, text.String())
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"viridian/router/routertest"
 )
 
 var configBlock = regexp.MustCompile("(?s)```haproxy\n(.*?)```")
@@ -45,7 +47,7 @@ func TestGuide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	out, err := exec.CommandContext(t.Context(), haproxyPath(t), "-c", "-dW", "-f", dir+"/haproxy.cfg", "-f", dir+"/viridian.cfg").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), routertest.HAProxy(t), "-c", "-dW", "-f", dir+"/haproxy.cfg", "-f", dir+"/viridian.cfg").CombinedOutput()
 	if err != nil {
 		t.Errorf("HAProxy refuses it: %v\n%s", err, out)
 	}

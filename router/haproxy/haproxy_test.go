@@ -70,21 +70,6 @@ func environmentsOf(routes []rollout.Route) []Environment {
 	return out
 }
 
-// haproxyPath finds HAProxy, or skips the test; in CI it must be there.
-func haproxyPath(t testing.TB) string {
-	t.Helper()
-	for _, name := range []string{"haproxy", "/usr/sbin/haproxy"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	if os.Getenv("CI") == "true" {
-		t.Fatal("HAProxy is not installed: scripts/install test")
-	}
-	t.Skip("HAProxy is not installed: scripts/install test")
-	return ""
-}
-
 // haproxy is a real one at work, on the configuration that --init prints.
 type haproxy struct {
 	testing.TB
@@ -124,7 +109,7 @@ func startHAProxy(t testing.TB, c Config, options ...func(*haproxy)) *haproxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &haproxy{TB: t, path: haproxyPath(t), dir: dir, listen: freeAddress(t), file: filepath.Join(dir, "haproxy.cfg"),
+	h := &haproxy{TB: t, path: routertest.HAProxy(t), dir: dir, listen: freeAddress(t), file: filepath.Join(dir, "haproxy.cfg"),
 		Config: c, rest: time.Nanosecond, output: &output{}}
 	for _, change := range options {
 		change(h)

@@ -70,12 +70,7 @@ func (s *staging) joining(v view) map[string][]int {
 // who stays, those that join serve at once: their registry says that they are well, and there is no one else.
 func (s *staging) changeService(ctx context.Context, v view, service string) error {
 	backend := backendName(s.route.Environment, service, s.slot.number)
-	stays, up := false, false
-	for i, srv := range v.servers[backend] {
-		if target, wanted := s.placement.target(service, i); wanted && srv.at(target) && srv.ready() {
-			stays, up = true, up || srv.up
-		}
-	}
+	stays, up := s.staying(v, service)
 	let, atOnce := s.start, s.serves && !up
 	if atOnce {
 		let = s.repair
@@ -102,6 +97,16 @@ func (s *staging) changeService(ctx context.Context, v view, service string) err
 		}
 	}
 	return nil
+}
+
+// staying says whether somebody stays on a server that takes requests, and whether one of those is up.
+func (s *staging) staying(v view, service string) (some, up bool) {
+	for i, srv := range v.servers[backendName(s.route.Environment, service, s.slot.number)] {
+		if target, wanted := s.placement.target(service, i); wanted && srv.at(target) && srv.ready() {
+			some, up = true, up || srv.up
+		}
+	}
+	return some, up
 }
 
 // vacatePatience is how long what is open on former members holds up those that are given their servers.
