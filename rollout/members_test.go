@@ -317,3 +317,19 @@ func TestNextMembers_KeepsNoMoreThanFit(t *testing.T) {
 		t.Errorf("%d members, losses %v", len(got), more)
 	}
 }
+
+// No rollback is refused because of instances that have left: nothing is known of those that have just come.
+func TestMembers_OfATargetThatWereReplaced(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	e := Environment{Spec: Spec{Services: []Service{{Name: "web"}}}, Timing: Timing{Freshness: 10 * time.Second},
+		Readings: []Reading{{Generation: 1, Service: "web", Unhealthy: 2, Total: 2, At: now.Add(-2 * time.Second)}}}
+	g := Generation{Number: 1, State: Standby, Sizes: map[string]int{"web": 2}, MembersAt: now.Add(-time.Hour)}
+	if _, dead := e.rollbackHealth(g, now); dead == "" {
+		t.Error("a target that is dead is not taken for that")
+	}
+	g.MembersAt = now.Add(-time.Second)
+	if warnings, dead := e.rollbackHealth(g, now); dead != "" || len(warnings) != 1 || !strings.Contains(warnings[0], "not known") {
+		t.Errorf("dead: %q, warnings: %q", dead, warnings)
+	}
+}

@@ -43,4 +43,3 @@ func TestFollow_NodeInMaintenance(t *testing.T) {
 	}
 	f.until("and after it", append(all, "web-4:84"), healthy(4))
 }
-
