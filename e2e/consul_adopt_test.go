@@ -51,9 +51,7 @@ func TestProveConsulAdoption(t *testing.T) {
 		s.selfRegister("1813", n, []string{"sha256:1813", "sha256:patched", "sha256:1813"}[n-1])
 	}
 	s.drifts(third, "build-1813-2 runs sha256:patched")
-	if g := s.generation(third); g.State != client.GenerationStateValidating {
-		t.Errorf("a generation of which one instance runs something else is %s", g.State)
-	}
+	s.becomes(third, client.GenerationStateValidating) // the drift may be told before every node has staged it
 	s.selfRegister("1813", 2, "sha256:1813")
 	s.becomes(third, client.GenerationStateReady)
 	s.rollback(second)
