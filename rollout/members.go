@@ -75,11 +75,7 @@ func NextMembers(all, now []Group, taken map[string]string, losses map[string]in
 			more[group.Service] = size
 		}
 		if there == 0 || lost {
-			left = slices.DeleteFunc(left, func(in Instance) bool { // all but those whose place or name another has
-				stays := !places[in.Target()] && !stay[in.ID]
-				places[in.Target()] = true
-				return stays
-			})
+			left = withoutKept(left, maxAdopted-there, stay, places)
 		}
 		if len(left)+len(joined) == 0 {
 			continue
@@ -89,6 +85,18 @@ func NextMembers(all, now []Group, taken map[string]string, losses map[string]in
 		changed.Was, changed.Now = append(changed.Was, group), append(changed.Now, next)
 	}
 	return changed, leftOut, more
+}
+
+// withoutKept is left without those that are kept: all but those whose place or name another has, and no more than there is room for.
+func withoutKept(left []Instance, room int, ids, places map[string]bool) []Instance {
+	return slices.DeleteFunc(left, func(in Instance) bool {
+		kept := !places[in.Target()] && !ids[in.ID] && room > 0
+		if kept {
+			places[in.Target()] = true
+			room--
+		}
+		return kept
+	})
 }
 
 // compareMembers says whose ids stay, who left, and who is new.
@@ -185,6 +193,13 @@ func (c *change) members(seen MembersSeen) {
 		_, left, joined := compareMembers(seen.Was[i].Instances, group.Instances)
 		c.event(EventGenerationMembers, g.Number, 0, map[string]any{"service": group.Service, "size": len(group.Instances),
 			"joined": targets(joined), "left": targets(left)})
+	}
+}
+
+// stageMembersAnew has every node get the members that a followed generation has, whatever it was told before.
+func (c *change) stageMembersAnew(g *Generation) {
+	if len(g.Follows()) > 0 && g.Adopted {
+		g.MembersAt = c.afterMembers(*g)
 	}
 }
 

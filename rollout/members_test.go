@@ -262,3 +262,74 @@ func TestMembers_AreToldAgainAfterARecover(t *testing.T) {
 		t.Errorf("switch %+v, members since %v, before %v", w.e.Switch, w.gen(n).MembersAt, before)
 	}
 }
+
+// A generation that is validated again has its members staged again: what nodes have of it may be of a time that was lost.
+func TestMembers_OfOneThatIsValidatedAgain(t *testing.T) {
+	t.Parallel()
+	w, n := adopting(t, func(a *Adoption) { a.Membership = Follow })
+	w.changes(w.e.Adopt(AdoptCommand{Generation: n, Groups: found(80, 81)}, w.now))
+	w.pass(time.Hour).settle()
+	if got := w.gen(n).State; got != Failed {
+		t.Fatalf("generation is %s", got)
+	}
+	before := w.gen(n).MembersAt
+	w.changes(w.e.Validate(ValidateCommand{Actor: alice, Generation: n}, w.now))
+	if after := w.gen(n).MembersAt; !after.After(before) {
+		t.Errorf("members of %v, before %v", after, before)
+	}
+}
+
+// A group whose only place another group of the generation wants keeps it while it has nobody else, and the rest of the
+// change is made.
+func TestNextMembers_NeverEmptiesAGroup(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"api", "web"} {
+		all := []Group{{Service: "api", Instances: many("a")}, {Service: "web", Instances: many("w")}}
+		now := []Group{{Service: "api", Instances: many("b")}, {Service: "web", Instances: append(many("x"), Instance{ID: "y", Address: "10.0.0.1", Port: 'a'})}}
+		if first == "web" {
+			slices.Reverse(all)
+		}
+		taken := map[string]string{many("b")[0].Target(): "generation 7 of environment blog"}
+		changed, left, _ := NextMembers(all, now, taken, map[string]int{})
+		if len(changed.Now) != 1 || changed.Now[0].Service != "web" || letters(changed.Now[0].Instances) != "x" || len(left["api"]) != 1 || len(left["web"]) != 1 {
+			t.Errorf("%s first: %+v, left out %v", first, changed.Now, left)
+		}
+	}
+}
+
+// Those that are kept for what a registry may have lost make no group larger than it may be.
+func TestNextMembers_KeepsNoMoreThanFit(t *testing.T) {
+	t.Parallel()
+	crowd := func(from, to int) (out []Instance) {
+		for i := from; i < to; i++ {
+			out = append(out, Instance{ID: fmt.Sprint("i", i), Address: "10.0.0.2", Port: i + 1})
+		}
+		return out
+	}
+	changed, _, more := NextMembers([]Group{{Service: "web", Instances: crowd(0, maxAdopted)}}, []Group{{Service: "web", Instances: crowd(maxAdopted-500, maxAdopted+300)}}, nil, map[string]int{})
+	got := changed.Now[0].Instances
+	for _, in := range crowd(maxAdopted-500, maxAdopted+300) {
+		if !slices.ContainsFunc(got, in.same) {
+			t.Errorf("%s is not in", in.ID)
+		}
+	}
+	if len(got) != maxAdopted || more["web"] != maxAdopted {
+		t.Errorf("%d members, losses %v", len(got), more)
+	}
+}
+
+// No rollback is refused because of instances that have left: nothing is known of those that have just come.
+func TestMembers_OfATargetThatWereReplaced(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_000_000, 0)
+	e := Environment{Spec: Spec{Services: []Service{{Name: "web"}}}, Timing: Timing{Freshness: 10 * time.Second},
+		Readings: []Reading{{Generation: 1, Service: "web", Unhealthy: 2, Total: 2, At: now.Add(-2 * time.Second)}}}
+	g := Generation{Number: 1, State: Standby, Sizes: map[string]int{"web": 2}, MembersAt: now.Add(-time.Hour)}
+	if _, dead := e.rollbackHealth(g, now); dead == "" {
+		t.Error("a target that is dead is not taken for that")
+	}
+	g.MembersAt = now.Add(-time.Second)
+	if warnings, dead := e.rollbackHealth(g, now); dead != "" || len(warnings) != 1 || !strings.Contains(warnings[0], "not known") {
+		t.Errorf("dead: %q, warnings: %q", dead, warnings)
+	}
+}

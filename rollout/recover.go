@@ -140,9 +140,7 @@ func (c *change) confirmAnew(g Generation) {
 		}
 		if g.State.Holds() {
 			g.Announced = false
-		}
-		if len(g.Follows()) > 0 && g.Adopted { // a node may have members of the time that was lost
-			g.MembersAt = c.afterMembers(*g)
+			c.stageMembersAnew(g) // a node may have members of the time that was lost
 		}
 	})
 }

@@ -34,6 +34,9 @@ func (e Environment) Register(cmd RegisterCommand, now time.Time) (Transition, e
 	if r := e.unfindable(cmd.Groups); r != nil {
 		return Transition{}, r
 	}
+	if r := e.swallowed(cmd); r != nil {
+		return Transition{}, r
+	}
 	c := e.change(cmd.Actor, now)
 	g := Generation{Environment: e.Name, Number: e.LastNumber + 1, Version: cmd.Version, Artifact: cmd.Artifact,
 		Metadata: cmd.Metadata, Groups: cmd.Groups, Colour: e.nextColour(), CreatedAt: now, CreatedBy: cmd.Actor.String(),

@@ -112,7 +112,7 @@ func (e Environment) rollbackHealth(g Generation, now time.Time) (warnings []str
 	for _, svc := range e.services(g) {
 		r, fresh := e.Reading(g.Number, svc, now)
 		switch {
-		case !fresh:
+		case !fresh, r.At.Before(g.MembersAt): // it is of members that have left
 			warnings = append(warnings, fmt.Sprintf("the health of service %s in generation %d is not known", svc, g.Number))
 		case r.Healthy == 0 && r.Unhealthy >= g.Sizes[svc]:
 			dead = fmt.Sprintf("service %s has 0 of %d instances healthy%s", svc, g.Sizes[svc], withDetail(r.Detail))

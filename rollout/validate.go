@@ -34,12 +34,15 @@ func (e Environment) Validate(cmd ValidateCommand, now time.Time) (Transition, e
 func (c *change) startValidation(number int, reason string) {
 	deadline := c.now.Add(c.e.Spec.Validation.Timeout.Std())
 	g, _ := c.e.Generation(number)
-	since := c.now
+	since, again := c.now, !g.State.Holds()
 	if g.State == Registered { // watched since it was registered, for the first time
 		since = g.CreatedAt
 	}
 	c.move(number, Validating, reason)
 	c.edit(number, func(g *Generation) {
 		g.Checked = ValidationRecord{StartedAt: &c.now, Since: &since, Deadline: &deadline}
+		if again { // while it could not serve, its members were nobody's care
+			c.stageMembersAnew(g)
+		}
 	})
 }

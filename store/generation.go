@@ -165,6 +165,7 @@ func writeGenerations(b *batch, before aggregate, t rollout.Transition) {
 	if t.Registered != nil {
 		insertGeneration(b, *t.Registered)
 	}
+	writeMembers(b, before, t, true)
 	moved := map[int]bool{}
 	for _, m := range t.Moves {
 		g, _ := t.After.Generation(m.Generation)
@@ -204,7 +205,7 @@ func writeGenerations(b *batch, before aggregate, t rollout.Transition) {
 		}
 		claim = append(claim, a.Generation)
 	}
-	claim = append(claim, writeMembers(b, before, t)...)
+	claim = append(claim, writeMembers(b, before, t, false)...)
 	for _, number := range claim {
 		claimInstances(b, before.Name, number)
 	}

@@ -44,11 +44,12 @@ func insertMembers(b *batch, g rollout.Generation) {
 }
 
 // writeMembers writes the groups that got other members, and lists their generations, whose claims are to be made anew.
-// A generation of which only the time is new is to be staged again as it is.
-func writeMembers(b *batch, before aggregate, t rollout.Transition) (claim []int) {
+// A generation of which only the time is new is to be staged again as it is. Members are those of a generation that may
+// serve: of one that may not any more after the transition they are written with leaving, before its state is.
+func writeMembers(b *batch, before aggregate, t rollout.Transition, leaving bool) (claim []int) {
 	for _, g := range t.After.Generations {
 		old, known := before.Generation(g.Number)
-		if !known || old.MembersAt.IsZero() || old.MembersAt.Equal(g.MembersAt) {
+		if !known || old.MembersAt.IsZero() || old.MembersAt.Equal(g.MembersAt) || g.State.Holds() == leaving {
 			continue
 		}
 		groups := `{}`

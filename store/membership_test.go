@@ -146,3 +146,39 @@ func TestMembership_IsClaimed(t *testing.T) {
 		t.Errorf("members that were compared with older ones: %v", errors.Join(err))
 	}
 }
+
+// A restored database is recovered whatever became of the generations that are followed: of those that may not serve any
+// more the members stay, and one that is validated again is staged again. So it is with one that fails by the same settling.
+func TestMembership_SurvivesARecovery(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	retiring, late := w.following("shop", "10.0.0.1"), w.following("blog", "10.0.0.2")
+	w.must(w.Heartbeat(t.Context(), edge, 0))
+	w.do("shop", func(e rollout.Environment, now time.Time) (rollout.Transition, error) {
+		return e.Retire(rollout.RetireCommand{Actor: alice, Generation: retiring}, now)
+	})
+	for environment, number := range map[string]int{"shop": retiring, "blog": late} {
+		before := must(w.Generation(t.Context(), environment, number))
+		e, _, err := w.Environment(t.Context(), environment)
+		w.must(err)
+		ahead := receiptOf(e)
+		ahead.Revision = e.Revision + 8
+		if environment == "blog" { // its time to be staged is long over
+			if _, err := w.raw().Exec(t.Context(), `UPDATE generation SET checked = jsonb_set(checked, '{deadline}', to_jsonb(now() - interval '1 hour')) WHERE environment = 'blog'`); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e, err = w.Record(t.Context(), environment, 0, rollout.Facts{Receipts: []rollout.Receipt{ahead}})
+		if err != nil {
+			t.Errorf("%s: the recovery is refused: %v", environment, err)
+			continue
+		}
+		after := must(w.Generation(t.Context(), environment, number))
+		if g, _ := e.Generation(number); e.Revision != ahead.Revision+1 || g.State.Holds() || !g.MembersAt.Equal(after.MembersAt) || !cmp.Equal(before.Groups, after.Groups) {
+			t.Errorf("%s is at revision %d, generation %d %s with members of %v, and %v in the database", environment, e.Revision, number, g.State, g.MembersAt, after.MembersAt)
+		}
+		if claims := w.count(`SELECT count(*) FROM instance_claim WHERE environment = $1`, environment); claims != 0 {
+			t.Errorf("%d claims of a generation that may not serve", claims)
+		}
+	}
+}

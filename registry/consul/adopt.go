@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/hashicorp/consul/api"
 
@@ -75,8 +76,16 @@ func explainFilter(ctx context.Context, a rollout.Adoption, err error) error {
 	return explain(ctx, "read the instances of service "+a.Service, err)
 }
 
+// longestName bounds names in Consul, which itself sets no limit.
+const longestName = 512
+
 // instanceOf is a service of the catalog as an instance. Without an address of its own a service is at its node's.
 func instanceOf(f *api.ServiceEntry) (rollout.Instance, error) {
+	for _, name := range []string{f.Service.ID, f.Node.Node} {
+		if len(name) > longestName || strings.ContainsFunc(name, unicode.IsControl) {
+			return rollout.Instance{}, fmt.Errorf("instance %.100q on node %.100q has a name that cannot be used", f.Service.ID, f.Node.Node)
+		}
+	}
 	text := cmp.Or(f.Service.Address, f.Node.Address)
 	address, ok := rollout.CanonicalAddress(text)
 	if !ok || f.Service.Port < 1 || f.Service.Port > 65535 {

@@ -146,6 +146,11 @@ func (a *Agent) AwaitLeader() {
 		if time.Now().After(deadline) {
 			a.t.Fatalf("Consul has no leader after %v: %v\n%s", patience, err, a.log())
 		}
+		select {
+		case <-a.ended: // somebody had one of its ports while it was down, or since they were chosen
+			a.run()
+		default:
+		}
 		<-tick.C
 	}
 }

@@ -30,7 +30,7 @@ func (t *tenure) adopt(e rollout.Environment, driver registry.Registry, number i
 	if err != nil {
 		missing = err.Error()
 	}
-	if missing != "" && (missing != g.Reason || g.Waiting != rollout.Adopting) { // what is recorded asks for another pass
+	if missing = rollout.Plain(missing); missing != "" && (missing != g.Reason || g.Waiting != rollout.Adopting) { // what is recorded asks for another pass
 		facts.Adopting = append(facts.Adopting, rollout.AdoptionSeen{Generation: number, Detail: missing})
 	}
 	if err != nil {

@@ -302,8 +302,9 @@ func likeReceipt(a, b rollout.Receipt) bool {
 // shortened is an error as a receipt holds it.
 func shortened(err error) string {
 	const most = 500
-	if text := []rune(err.Error()); len(text) > most {
+	plain := rollout.Plain(err.Error())
+	if text := []rune(plain); len(text) > most {
 		return string(text[:most]) + "…"
 	}
-	return err.Error()
+	return plain
 }

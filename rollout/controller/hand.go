@@ -81,12 +81,16 @@ func (h hand) stagingFence(e rollout.Environment) router.Fence {
 }
 
 // observe reads what the node does in the environment. Of a driver that cannot tell, the run that it reads is taken to
-// be the one that is known.
+// be the one that is known. What it says may be what somebody wrote there by hand.
 func (h hand) observe(ctx context.Context, environment string) (router.Observation, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.timeout)
 	defer cancel()
 	o, err := h.router.Observe(ctx, environment)
-	o.Router, o.Node = h.node.Router, h.node.Name
+	o.Router, o.Node, o.Error = h.node.Router, h.node.Name, rollout.Plain(o.Error)
+	o.Edits = slices.Clone(o.Edits)
+	for i, edit := range o.Edits {
+		o.Edits[i] = rollout.Plain(edit)
+	}
 	if o.Incarnation == "" {
 		o.Incarnation = h.node.Incarnation
 	}

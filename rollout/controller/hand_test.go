@@ -1,10 +1,13 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"viridian/rollout"
+	"viridian/router"
 )
 
 // TestHand_Late: whoever was stopped for longer than its lease does nothing to a node of a fleet when it goes on. A node
@@ -39,5 +42,21 @@ func TestHand_Late(t *testing.T) {
 	o.Revision, o.Hash = e.Revision, e.Route().Hash()
 	if err := h.removeUnknown(t.Context(), e, o); !errors.Is(err, errUntrusted) || m.asked["remove"] > 0 {
 		t.Errorf("what the database does not know: %v, asked %v", err, m.asked)
+	}
+}
+
+// scrawled is a node on which somebody wrote anything by hand.
+type scrawled struct{ router.Router }
+
+func (scrawled) Observe(context.Context, string) (router.Observation, error) {
+	text := "split \x00\xff\x1b[2J: 100"
+	return router.Observation{Receipt: rollout.Receipt{Error: text, Edits: []string{text}}}, nil
+}
+
+func TestHand_ObservesWhatCanBeKept(t *testing.T) {
+	t.Parallel()
+	o, err := hand{router: scrawled{}, timeout: time.Second}.observe(t.Context(), "shop")
+	if want := "split ���[2J: 100"; err != nil || o.Error != want || o.Edits[0] != want {
+		t.Errorf("%q, %q, %v", o.Error, o.Edits, err)
 	}
 }

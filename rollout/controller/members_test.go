@@ -21,6 +21,8 @@ type teamRegistry struct {
 	ids     string
 	away    bool          // it cannot be read
 	changed chan struct{} // closed and replaced at each change
+	slow    time.Duration // from the beginning of a watch to its first report
+	says    string        // what instances say, and what the trouble is
 }
 
 func (r *teamRegistry) become(ids string, away bool) {
@@ -49,11 +51,17 @@ func (r *teamRegistry) Watch(ctx context.Context, _ rollout.Spec, g rollout.Gene
 	tick := time.NewTicker(1500 * time.Millisecond)
 	defer tick.Stop()
 	was := g.Groups[0]
+	r.mu.Lock()
+	slow, says := r.slow, r.says
+	r.mu.Unlock()
+	if slow > 0 {
+		<-time.After(slow)
+	}
 	for {
 		instances, away, changed := r.now()
-		seen := registry.Seen{Trouble: fmt.Errorf("no leader")}
+		seen := registry.Seen{Trouble: fmt.Errorf("no leader%s", says)}
 		if !away {
-			seen = registry.Seen{Readings: []rollout.Reading{{Service: "web", Healthy: len(was.Instances), Total: len(was.Instances)}}}
+			seen = registry.Seen{Readings: []rollout.Reading{{Service: "web", Healthy: len(was.Instances), Total: len(was.Instances), Detail: says, Drift: says}}}
 			if len(instances) > 0 && sortedIDs(instances) != sortedIDs(was.Instances) {
 				seen.Members = []rollout.Group{{Service: "web", Instances: instances}}
 			}
@@ -219,6 +227,88 @@ func TestMembers_OfOthersAreTold(t *testing.T) {
 		within(t, 5*time.Second, "d is gone", func() bool { return drift() == "" })
 		if n := len(r.told(rollout.EventGenerationMembers)); n != 1 {
 			t.Errorf("%d changes", n)
+		}
+	})
+}
+
+// A registry that came back empty, and is away again, takes nobody: patience is for what it says, and ends by what it says.
+func TestMembers_AreNotLetGoByARegistryThatIsAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, team := follow(t)
+		defer r.stop()
+		team.become("a", false)
+		<-time.After(5 * time.Second)
+		for _, away := range []bool{true, false} {
+			team.become("a", away)
+			<-time.After(lossPatience - 5*time.Second)
+			synctest.Wait()
+			if r.members() != "abc" {
+				t.Errorf("away: %v; the members are %s", away, r.members())
+			}
+			if away {
+				<-time.After(lossPatience)
+				synctest.Wait()
+				if r.members() != "abc" {
+					t.Errorf("it has been away for long, and the members are %s", r.members())
+				}
+			}
+		}
+		within(t, 15*time.Second, "those that stay away are let go", func() bool { return r.members() == "a" })
+	})
+}
+
+// What a group has lost is remembered from one watch to the next, however long each takes to tell: what is waited for
+// stays the number that there was.
+func TestMembers_LostAreRememberedFromWatchToWatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, team := follow(t)
+		defer r.stop()
+		team.become("abcdef", false)
+		within(t, 5*time.Second, "all are there", func() bool { return r.members() == "abcdef" })
+		team.mu.Lock()
+		team.slow = 800 * time.Millisecond
+		team.mu.Unlock()
+		for _, c := range []struct{ now, want string }{{"ab", "abcdef"}, {"abx", "abcdefx"}, {"abxy", "abcdefxy"}, {"abxyz", "abcdefxyz"}} {
+			team.become(c.now, false)
+			<-time.After(8 * time.Second)
+			synctest.Wait()
+			if r.members() != c.want {
+				t.Errorf("with %s the members are %s, want %s", c.now, r.members(), c.want)
+			}
+		}
+		team.become("abuxyz", false)
+		within(t, 5*time.Second, "as many are there as before", func() bool { return sortedIDs(instancesOf(r.members())) == "abuxyz" })
+	})
+}
+
+// Instances and registries may say anything, such as what no database keeps: it is recorded so that it can be kept and shown.
+func TestReadings_OfHostileTexts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, team := follow(t)
+		defer r.stop()
+		team.mu.Lock()
+		team.says = "\x00\xff\x1b[2J" + strings.Repeat("ä", 100_000)
+		team.mu.Unlock()
+		team.become("abcd", false) // and the watch begins anew
+		within(t, 5*time.Second, "it is recorded", func() bool {
+			reading, _ := r.environment().Reading(1, "web", time.Now())
+			return reading.Detail != ""
+		})
+		team.become("abcd", true)
+		within(t, 5*time.Second, "the trouble is told", func() bool { return r.environment().TroubleText() != "" })
+		reading, _ := r.environment().Reading(1, "web", time.Now())
+		for _, text := range []string{reading.Detail, reading.Drift, r.environment().TroubleText()} {
+			if text != rollout.Plain(text) {
+				t.Errorf("recorded %.50q of %d bytes", text, len(text))
+			}
+		}
+		version := r.environment().Version
+		<-time.After(20 * time.Second)
+		if now := r.environment().Version; now > version+1 {
+			t.Errorf("%d versions of one trouble", now-version)
 		}
 	})
 }

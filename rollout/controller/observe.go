@@ -17,7 +17,7 @@ func (f *Follower) observeFor(ctx context.Context, e rollout.Environment, failur
 		return nil, err
 	}
 	if failure != nil {
-		r.Error = failure.Error()
+		r.Error = rollout.Plain(failure.Error())
 	}
 	if old, ok := e.Receipt(f.Node); ok && sameReceipt(old, r) && !e.Lacks(r) {
 		f.noteRecorded(e.Name, &r, rollout.Facts{})

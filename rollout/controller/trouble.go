@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"viridian/rollout"
 )
 
 // blip is how long announcements may fail before anybody is told, as in a watch: an election takes about that long.
@@ -22,7 +24,7 @@ func (t *tenure) trouble(failed error) (text string, known bool) {
 	case t.failing.IsZero():
 		t.failing = now
 	case now.Sub(t.failing) >= blip:
-		return failed.Error(), true
+		return rollout.Plain(failed.Error()), true
 	}
 	known = failed == nil
 	for _, number := range slices.Sorted(maps.Keys(t.watches)) {

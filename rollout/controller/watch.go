@@ -23,6 +23,7 @@ type watch struct {
 	mu         sync.Mutex
 	generation rollout.Generation  // that is watched, with its instances
 	members    []rollout.Group     // that a registry has now, where it has others
+	toldAt     time.Time           // when it told that; zero while it has yet to, or cannot
 	leftOut    map[string][]string // by service, what it has and cannot join
 	latest     []rollout.Reading
 	heard      bool // anything was reported yet
@@ -61,7 +62,7 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 		g, err := t.load(ctx, e, number)
 		if err == nil {
 			w.mu.Lock()
-			w.generation, w.members = g, nil
+			w.generation, w.members, w.toldAt = g, nil, time.Time{}
 			w.mu.Unlock()
 			err = driver.Watch(ctx, e.Spec, g, func(seen registry.Seen) { t.report(w, number, seen) })
 		}
@@ -80,26 +81,29 @@ func (t *tenure) follow(ctx context.Context, w *watch, e rollout.Environment, nu
 	}
 }
 
-// report takes what a watch has seen: news at once, the rest when the recorded readings grow old.
+// report takes what a watch has seen: news at once, the rest when the recorded readings grow old. What others wrote in it
+// may be anything.
 func (t *tenure) report(w *watch, number int, seen registry.Seen) {
-	now, readings := t.w.Clock.Now(), seen.Readings
+	now, readings := t.w.Clock.Now(), slices.Clone(seen.Readings)
 	for i := range readings {
-		readings[i].Generation = number
+		r := &readings[i]
+		r.Generation, r.Detail, r.Drift = number, rollout.Plain(r.Detail), rollout.Plain(r.Drift)
 	}
 	text := ""
 	if seen.Trouble != nil {
-		text = seen.Trouble.Error()
+		text = rollout.Plain(seen.Trouble.Error())
 	}
 	w.mu.Lock()
 	news := !w.heard || w.trouble != text || seen.Members != nil
-	if readings != nil || seen.Members != nil { // else they are not known just now
-		news = news || w.members != nil
-		w.members = seen.Members
+	news = news || w.members != nil
+	w.members, w.toldAt = seen.Members, now
+	if readings == nil && seen.Members == nil { // they are not known just now
+		w.toldAt = time.Time{}
 	}
 	w.heard, w.trouble = true, text
 	if readings != nil {
 		pending := !slices.Equal(readings, w.latest) || now.Sub(w.recorded) >= refresh
-		w.latest, w.fresh, w.pending = slices.Clone(readings), true, w.pending || pending
+		w.latest, w.fresh, w.pending = readings, true, w.pending || pending
 		news = news || pending
 	}
 	w.mu.Unlock()
