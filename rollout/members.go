@@ -32,8 +32,8 @@ type MembersSeen struct {
 // moves as few as possible. taken has, by [Instance.Target], whose the instances are that another generation has. What
 // cannot join is left out, and told by service; a group never becomes empty.
 //
-// Where most of a group are gone at once, a registry may have lost them, and not the group: those that are gone stay until
-// as many are there as the group had then. losses has that number by service, more are what it is afterwards; a nil map
+// Where most of a group are gone at once, a registry may have lost them, and not the group: those that are gone stay, each
+// until one is there in its stead, so that the group is no larger than it was. losses has that number by service, more are what it is afterwards; a nil map
 // is for who has lost patience.
 func NextMembers(all, now []Group, taken map[string]string, losses map[string]int) (changed MembersSeen, leftOut map[string][]string, more map[string]int) {
 	more = map[string]int{}
@@ -74,8 +74,11 @@ func NextMembers(all, now []Group, taken map[string]string, losses map[string]in
 		if lost = lost && there < size && len(left) > 0; lost {
 			more[group.Service] = size
 		}
-		if there == 0 || lost {
-			left = withoutKept(left, maxAdopted-there, stay, places)
+		switch {
+		case there == 0:
+			left = withoutKept(left, len(left), stay, places)
+		case lost:
+			left = withoutKept(left, size-there, stay, places)
 		}
 		if len(left)+len(joined) == 0 {
 			continue
@@ -87,7 +90,8 @@ func NextMembers(all, now []Group, taken map[string]string, losses map[string]in
 	return changed, leftOut, more
 }
 
-// withoutKept is left without those that are kept: all but those whose place or name another has, and no more than there is room for.
+// withoutKept is left without those that are kept: all but those whose place or name another has, and no more than there
+// is room for.
 func withoutKept(left []Instance, room int, ids, places map[string]bool) []Instance {
 	return slices.DeleteFunc(left, func(in Instance) bool {
 		kept := !places[in.Target()] && !ids[in.ID] && room > 0

@@ -270,7 +270,7 @@ func TestMembers_LostAreRememberedFromWatchToWatch(t *testing.T) {
 		team.mu.Lock()
 		team.slow = 800 * time.Millisecond
 		team.mu.Unlock()
-		for _, c := range []struct{ now, want string }{{"ab", "abcdef"}, {"abx", "abcdefx"}, {"abxy", "abcdefxy"}, {"abxyz", "abcdefxyz"}} {
+		for _, c := range []struct{ now, want string }{{"ab", "abcdef"}, {"abx", "abcdex"}, {"abxy", "abcdyx"}, {"abxyz", "abczyx"}} {
 			team.become(c.now, false)
 			<-time.After(8 * time.Second)
 			synctest.Wait()
