@@ -23,7 +23,7 @@ type Follower struct {
 	backoff *backoff
 
 	mu      sync.Mutex
-	seen    map[string]int64           // the version of each environment that the poll last asked a pass for
+	seen    map[string]int64           // the version of each environment that was last known here
 	last    map[string]rollout.Receipt // the receipt last recorded
 	next    map[string]clockwork.Timer // the pass that a deadline asks for
 	strange map[string]string          // what was last logged of environments that are not as they should be
@@ -44,7 +44,7 @@ const nameTrials = 5
 // Run follows until ctx ends. It goes on through failures of the database: the node keeps what it has. When another
 // live process has the node's name, it ends with ErrNameTaken: of two nodes with one name, one would go unwatched.
 func (f *Follower) Run(ctx context.Context) error {
-	defer f.Hub.Subscribe("", func(name string, e *rollout.Environment) { f.lanes.run(ctx, name, e) })()
+	defer f.Hub.Subscribe("", func(name string, e *rollout.Environment) { f.heard(ctx, name, e) })()
 	defer f.lanes.drain()
 	ticker := f.Clock.NewTicker(f.Poll)
 	defer ticker.Stop()
@@ -100,8 +100,21 @@ func (f *Follower) poll(ctx context.Context) error {
 	return nil
 }
 
-// changed lists the environments whose version is another one than at the last look. One that is lower, or gone, is of
-// a database that was restored from a copy.
+// heard asks for a pass over an environment that changed in this process, and notes its version: a database may go back
+// behind it before the next poll.
+func (f *Follower) heard(ctx context.Context, name string, e *rollout.Environment) {
+	if e != nil {
+		f.mu.Lock()
+		if _, polled := f.seen[name]; polled {
+			f.seen[name] = max(f.seen[name], e.Version)
+		}
+		f.mu.Unlock()
+	}
+	f.lanes.run(ctx, name, e)
+}
+
+// changed lists the environments whose version is another one than was last known. One that is lower, or gone, is of
+// a database that was restored from a copy, or lost its last changes.
 func (f *Follower) changed(versions map[string]int64) (due []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

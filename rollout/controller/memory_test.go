@@ -139,11 +139,30 @@ func (m *memory) record(name string, term int64, facts rollout.Facts) (rollout.E
 	if term > 0 && (m.leases[name].Term != term || !time.Now().Before(m.leases[name].ExpiresAt)) {
 		return rollout.Environment{}, ErrLeaseLost
 	}
-	t := m.load(name).Record(facts, time.Now())
+	before := m.load(name)
+	t := before.Record(facts, time.Now())
 	if t.Empty() {
 		return t.After, nil
 	}
-	return m.save(t), nil
+	after := m.save(t)
+	if !news(before, t) {
+		after.Version = before.Version
+		m.envs[name] = after
+		return m.load(name), nil
+	}
+	return after, nil
+}
+
+// news says whether a transition changes more than the times of readings and receipts, as the store does.
+func news(before rollout.Environment, t rollout.Transition) bool {
+	f := t.Facts
+	return len(t.Events)+len(t.Changed)+len(f.Staged)+len(f.Unstaged)+len(f.Forgotten) > 0 || t.SpecChanged || t.Touched ||
+		slices.ContainsFunc(f.Receipts, func(r rollout.Receipt) bool {
+			return !slices.ContainsFunc(before.Receipts, func(old rollout.Receipt) bool { return sameReceipt(old, r) })
+		}) ||
+		slices.ContainsFunc(f.Readings, func(r rollout.Reading) bool {
+			return !slices.ContainsFunc(before.Readings, func(old rollout.Reading) bool { old.At, r.At = time.Time{}, time.Time{}; return old == r })
+		})
 }
 
 func (m *memory) Generation(_ context.Context, name string, number int) (rollout.Generation, error) {

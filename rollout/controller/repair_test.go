@@ -271,3 +271,33 @@ func TestRepair_ANumberGivenOutTwice(t *testing.T) {
 		}
 	})
 }
+
+// A database that loses its last changes between two polls, as a standby may that takes over, is found behind its node:
+// its version is the one that was last polled.
+func TestRestore_BetweenTwoPolls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := world(t, nil)
+		defer r.stop()
+		within(t, time.Minute, "generation 1 is ready", func() bool { return r.state(1) == rollout.Ready })
+		if _, err := r.service.PromoteGeneration(t.Context(), "shop", rollout.PromoteCommand{Generation: 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.register("shop", 2)
+		within(t, time.Minute, "generation 2 is ready", func() bool { return r.state(2) == rollout.Ready })
+		<-time.After(2 * DefaultPoll) // which has polled
+		synctest.Wait()
+		copied := r.store.backup()
+		if _, err := r.service.PromoteGeneration(t.Context(), "shop", rollout.PromoteCommand{Generation: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := r.node.serves("shop"); !slices.Equal(got, []int{2}) {
+			t.Fatalf("the node serves %v", got)
+		}
+		r.store.restore(copied)
+		within(t, time.Minute, "the route is put above the node's", func() bool {
+			return r.environment().Switch.Kind == rollout.SwitchRecover && slices.Equal(r.node.serves("shop"), []int{1})
+		})
+	})
+}

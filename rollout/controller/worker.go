@@ -74,6 +74,11 @@ func (w *Worker) Run(ctx context.Context) error {
 // pass waits a little: it would only compete for the database with those that the caller waits for. The nodes of fleets
 // are among those, and hear of it at once.
 func (w *Worker) heard(ctx context.Context, name string, e *rollout.Environment) {
+	if e != nil {
+		w.mu.Lock()
+		w.versions[name] = max(w.versions[name], e.Version) // a database may go back behind it before the next look
+		w.mu.Unlock()
+	}
 	w.toNodes(ctx, name, e)
 	if e != nil && e.Switch != nil && e.Switch.Status == rollout.Committed {
 		w.Clock.AfterFunc(giveWay, func() { w.lanes.run(ctx, name, nil) })
