@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -115,7 +116,7 @@ func (w *Worker) renew(ctx context.Context) error {
 	}
 	w.mu.Lock()
 	before := w.versions
-	w.versions = versions
+	w.versions = maps.Clone(versions)
 	for name, t := range w.tenures {
 		if _, known := versions[name]; !known { // deleted, and forgotten by every node
 			t.end()
