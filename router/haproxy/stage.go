@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -233,10 +234,12 @@ func (s *staging) wait(ctx context.Context, worth bool, since int64, missing fun
 	for {
 		v, err := s.look(ctx, name)
 		switch {
-		case err != nil && ctx.Err() == nil:
-			return v, err
 		case ctx.Err() != nil:
 			return v, fmt.Errorf("%d of %d instances are not up yet: %w", down, total, context.Cause(ctx))
+		case errors.Is(err, context.DeadlineExceeded): // a connection knew before ctx
+			return v, fmt.Errorf("%d of %d instances are not up yet: %w", down, total, err)
+		case err != nil:
+			return v, err
 		}
 		if e, err := parseEntry(v.entries[envKey+name]); err == nil && !e.in(s.slot.number).isStill(s.slot) {
 			return v, fmt.Errorf("slot %d was given to another meanwhile: %w", s.slot.number, router.ErrStale)

@@ -96,6 +96,10 @@ func TestStage_OfTheUnhealthy(t *testing.T) {
 	if err := l.Stage(ctx, fence, route, at(1, good, bad)); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 of 2 instances are not up yet") {
 		t.Errorf("out of time: %v", err)
 	}
+	if err := l.Stage(deadlineOnly{l.ctx, time.Now().Add(500 * time.Millisecond)}, fence, route, at(1, good, bad)); !errors.Is(err, context.DeadlineExceeded) ||
+		!strings.Contains(err.Error(), "1 of 2 instances are not up yet") {
+		t.Errorf("out of time, as a connection was the first to know: %v", err)
+	}
 	if o := l.observe(); len(o.Staged) > 0 {
 		t.Errorf("staged %v, want none yet", o.Staged)
 	}
@@ -113,6 +117,14 @@ func TestStage_OfTheUnhealthy(t *testing.T) {
 		return err == nil && up == 2
 	})
 }
+
+// deadlineOnly is a context whose time is over, and that was not ended yet.
+type deadlineOnly struct {
+	context.Context
+	at time.Time
+}
+
+func (d deadlineOnly) Deadline() (time.Time, bool) { return d.at, true }
 
 func addrPort(in rollout.Instance) netip.AddrPort {
 	return netip.AddrPortFrom(netip.MustParseAddr(in.Address), uint16(in.Port))
