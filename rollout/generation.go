@@ -108,7 +108,8 @@ type Source struct {
 }
 
 // Generation is an immutable, numbered set of groups with the state of its rollout. What was registered (Version,
-// Artifact, Groups, Metadata, Colour) never changes; the rest is the rollout's.
+// Artifact, Groups, Metadata, Colour) never changes, but for the instances of groups that are followed ([Follow]); the rest
+// is the rollout's.
 type Generation struct {
 	Environment string
 	Number      int

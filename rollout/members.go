@@ -33,8 +33,8 @@ type MembersSeen struct {
 // cannot join is left out, and told by service; a group never becomes empty.
 //
 // Where most of a group are gone at once, a registry may have lost them, and not the group: those that are gone stay, each
-// until one is there in its stead, so that the group is no larger than it was. losses has that number by service, more are what it is afterwards; a nil map
-// is for who has lost patience.
+// until one is there in its stead, so that the group is no larger than it was. losses has by service how large that was,
+// and more has it afterwards; a nil map is for who has lost patience.
 func NextMembers(all, now []Group, taken map[string]string, losses map[string]int) (changed MembersSeen, leftOut map[string][]string, more map[string]int) {
 	more = map[string]int{}
 	leftOut = map[string][]string{}

@@ -83,7 +83,8 @@ func (s *Store) Generations(ctx context.Context, environment string, f Generatio
 	return page, s.fillGroups(ctx, environment, page.Items)
 }
 
-// fillGroups loads groups in a transaction of their own; they never change.
+// fillGroups loads groups in a transaction of their own. One that is followed may have later members by then than the
+// generation's MembersAt says.
 func (s *Store) fillGroups(ctx context.Context, environment string, generations []rollout.Generation) error {
 	numbers := []int{}
 	for _, g := range generations {
