@@ -98,8 +98,15 @@ func (s *consulShop) killedAt(name failpoint.Name) (number int) {
 	r.kill()
 	r.start(string(name) + "=kill")
 	r.ready()
-	number = s.register()
-	if !registers(name) {
+	if registers(name) { // the program may die before it has answered
+		number = s.last + 1
+		res, err := s.client.RegisterGenerationWithResponse(s.Context(), s.name, nil, s.registration(number))
+		if err == nil && (res.JSON201 == nil || res.JSON201.Number != number) {
+			s.Fatalf("register generation %d: %s", number, body(res))
+		}
+		s.last = number
+	} else {
+		number = s.register()
 		s.whole(number)
 		res, err := s.client.RetireGenerationWithResponse(s.Context(), s.name, number, nil, client.RetireRequest{})
 		if err != nil || res.JSON202 == nil {
